@@ -1,0 +1,80 @@
+/** Control groups, version 2, without controllers: membership, freezing and killing. See the kernel's admin-guide/cgroup-v2. */
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { CutoverError } from '../core/errors.ts'
+import type { Pid } from '../core/words.ts'
+
+/**
+ * Where cgroup v2 is mounted, as a directory.
+ * @throws CutoverError `failed` if it is not mounted.
+ */
+export function cgroupRoot(): string {
+  for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
+    const [, directory, type] = line.split(' ')
+    if (type === 'cgroup2' && directory) return directory
+  }
+  throw new CutoverError('failed', 'cgroup v2 is not mounted; mount it with: mount -t cgroup2 none /sys/fs/cgroup')
+}
+
+/** Makes the cgroup and its parents; one that exists is left as it is. */
+export function createCgroup(directory: string): void {
+  mkdirSync(directory, { recursive: true })
+}
+
+/** The id by which the kernel names the cgroup (bpf_get_current_cgroup_id, sock_diag): its inode number. */
+export const cgroupId = (directory: string): bigint => statSync(directory, { bigint: true }).ino
+
+const subgroups = (directory: string): string[] =>
+  readdirSync(directory, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(directory, entry.name))
+
+/** The processes of the cgroup and of all below it; none if it does not exist. */
+export function cgroupPids(directory: string): Pid[] {
+  try {
+    const own = readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number)
+    return [...own, ...subgroups(directory).flatMap(cgroupPids)]
+  } catch (error) {
+    if (isGone(error)) return []
+    throw error
+  }
+}
+
+/** SIGKILL for every process of the cgroup and of all below it, in one step (Linux 5.14). Processes end a moment later. */
+export function killCgroup(directory: string): void {
+  try {
+    writeFileSync(join(directory, 'cgroup.kill'), '1')
+  } catch (error) {
+    if (!isGone(error)) throw error
+  }
+}
+
+/** Removes the cgroup and all below it. It must hold no process (EBUSY otherwise); one that does not exist is fine. */
+export function removeCgroup(directory: string): void {
+  try {
+    for (const below of subgroups(directory)) removeCgroup(below)
+    rmdirSync(directory)
+  } catch (error) {
+    if (!isGone(error)) throw error
+  }
+}
+
+/**
+ * Runs `act` with this whole process inside the cgroup, and goes back: what `act` starts is born there, so that no moment exists in
+ * which a child is outside its hooks. `act` must not suspend. Cgroup membership is inherited at fork(2).
+ */
+export function insideCgroup<T>(directory: string, act: () => T): T {
+  const home = join(cgroupRoot(), ownCgroup(), 'cgroup.procs')
+  writeFileSync(join(directory, 'cgroup.procs'), '0')
+  try {
+    return act()
+  } finally {
+    writeFileSync(home, '0')
+  }
+}
+
+/** This process's path in the hierarchy, as in `/system.slice/ssh.service`. See cgroups(7), /proc/pid/cgroup. */
+const ownCgroup = (): string => /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/'
+
+const isGone = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV')
