@@ -1,0 +1,48 @@
+/** Waiting for the end of all processes of a cgroup. See `cgroup.events` in the kernel's admin-guide/cgroup-v2. */
+import { type FSWatcher, readFileSync, watch } from 'node:fs'
+import { join } from 'node:path'
+
+/**
+ * Resolves true as soon as no process is left in the cgroup and below it (or it does not exist), false when the signal aborts first.
+ * Zombies do not count. The kernel tells, nothing is polled.
+ */
+export function untilEmpty(directory: string, signal: AbortSignal): Promise<boolean> {
+  const file = join(directory, 'cgroup.events')
+  return new Promise((resolve, reject) => {
+    let watcher: FSWatcher | null = null
+    const settle = (act: () => void) => {
+      watcher?.close()
+      signal.removeEventListener('abort', look)
+      act()
+    }
+    const look = () => {
+      try {
+        if (!populated(file)) settle(() => resolve(true))
+        else if (signal.aborted) settle(() => resolve(false))
+      } catch (error) {
+        settle(() => reject(error))
+      }
+    }
+    try {
+      // First watch, then look: what happens in between is told.
+      watcher = watch(file, look)
+      watcher.on('error', (error) => settle(() => reject(error)))
+    } catch (error) {
+      if (!isGone(error)) return reject(error)
+    }
+    signal.addEventListener('abort', look)
+    look()
+  })
+}
+
+function populated(file: string): boolean {
+  try {
+    return /^populated 1$/m.test(readFileSync(file, 'utf8'))
+  } catch (error) {
+    if (isGone(error)) return false
+    throw error
+  }
+}
+
+const isGone = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV')

@@ -1,0 +1,39 @@
+/** The bpf file system, in which programs and maps outlive the process that loaded them. See mount(2), umount2(2), proc_pid_mounts(5). */
+import { mkdirSync, readFileSync } from 'node:fs'
+import { attempt, SystemError, syscall } from './ffi.ts'
+
+/** Where a bpffs is mounted, as a directory, or null. The usual place, /sys/fs/bpf, is preferred to others. */
+export function findBpffs(): string | null {
+  const mounted = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , type]) => type === 'bpf')
+    .map(([, directory = '']) => unescaped(directory))
+  return mounted.find((directory) => directory === '/sys/fs/bpf') ?? mounted[0] ?? null
+}
+
+/**
+ * Mounts a new bpffs on the directory, which is made if need be; only root may enter it.
+ * @throws SystemError EPERM without CAP_SYS_ADMIN, ENODEV if the kernel has none.
+ */
+export function mountBpffs(directory: string): void {
+  mkdirSync(directory, { recursive: true })
+  syscall('mount', cString('bpf'), cString(directory), cString('bpf'), noSuidDevExec, cString('mode=0700'))
+}
+
+/** Unmounts what is mounted on the directory; nothing mounted there is fine. EBUSY while somebody uses it. */
+export function unmount(directory: string): void {
+  const result = attempt('umount2', cString(directory), 0)
+  if (result >= 0) return
+  const error = new SystemError('umount2', -result, directory)
+  if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error
+}
+
+/** MS_NOSUID | MS_NODEV | MS_NOEXEC */
+const noSuidDevExec = 2 | 4 | 8
+
+const cString = (text: string): Buffer => Buffer.from(`${text}\0`)
+
+/** Space, tab, newline and backslash are written as `\040` and the like. */
+const unescaped = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))

@@ -1,0 +1,172 @@
+/** The kernel's own list of TCP sockets, of this network namespace. See sock_diag(7); cgroup ids from Linux 5.9. */
+import { readdirSync, readlinkSync } from 'node:fs'
+import type { Pid } from '../core/words.ts'
+import { Descriptor, SystemError, syscall } from './ffi.ts'
+import { processName } from './proc.ts'
+
+/** States of a TCP socket by their numbers (net/tcp_states.h). */
+const tcpStates = {
+  established: 1,
+  'syn-sent': 2,
+  'syn-received': 3,
+  'fin-wait-1': 4,
+  'fin-wait-2': 5,
+  'time-wait': 6,
+  closed: 7,
+  'close-wait': 8,
+  'last-ack': 9,
+  listen: 10,
+  closing: 11,
+} as const
+
+export type TcpState = keyof typeof tcpStates | 'unknown'
+
+export interface TcpSocket {
+  readonly family: 'ipv4' | 'ipv6'
+  readonly state: TcpState
+  /** As `127.0.0.1`, `::1`, `::ffff:127.0.0.1`. */
+  readonly localAddress: string
+  readonly localPort: number
+  readonly remoteAddress: string
+  readonly remotePort: number
+  /** True where an IPv6 socket takes no IPv4. */
+  readonly v6only: boolean
+  /** The interface it is bound to by SO_BINDTODEVICE; 0: any. */
+  readonly interface: number
+  readonly uid: number
+  /** 0: no process has it (a connection that nobody has accepted yet). */
+  readonly inode: number
+  readonly cookie: bigint
+  /** The cgroup in which the socket (or the listener that it came from) was made; null where the kernel keeps none, as in `time-wait`. */
+  readonly cgroupId: bigint | null
+  /** Of a listener: connections that wait to be accepted. Else: bytes that wait to be read. */
+  readonly receiveQueue: number
+  /** Of a listener: the backlog, which is how many may wait. Else: bytes not acknowledged yet. */
+  readonly sendQueue: number
+  /** Of a listener: connections and SYNs that it dropped since it was made (SK_MEMINFO_DROPS). */
+  readonly drops: number
+}
+
+/** The sockets in these states, of that local port if one is given. SystemError if the kernel refuses. */
+export function dumpTcp(wanted: { states: readonly Exclude<TcpState, 'unknown'>[]; port?: number }): TcpSocket[] {
+  const states = wanted.states.reduce((mask, state) => mask | (1 << tcpStates[state]), 0)
+  return families.flatMap((family) => dump(family, states, wanted.port ?? 0))
+}
+
+/** Who listens on these ports, at any address. */
+export const listenersOn = (ports: readonly number[]): TcpSocket[] =>
+  ports.flatMap((port) => dumpTcp({ states: ['listen'], port }))
+
+/** A process that has the socket open, or null if none does that may be looked at. Reads all of /proc: for error messages. */
+export function holderOf(inode: number): { readonly pid: Pid; readonly name: string } | null {
+  const link = `socket:[${inode}]`
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    const directory = `/proc/${entry}/fd`
+    const holds = list(directory).some((fd) => linkOf(`${directory}/${fd}`) === link)
+    if (holds) return { pid: Number(entry), name: processName(Number(entry)) ?? '?' }
+  }
+  return null
+}
+
+/** AF_INET, AF_INET6 */
+const families = [2, 10]
+
+/** Numbers of netlink(7), sock_diag(7), linux/inet_diag.h and linux/sock_diag.h. */
+const netlink = { family: 16, raw: 3, cloexec: 0o2000000, sockDiag: 4, byFamily: 20, request: 0x301, error: 2, done: 3 }
+const attribute = { memory: 7, v6only: 11, cgroup: 21, dropsAt: 8 * 4 }
+const tcp = 6
+const headerSize = 16
+const messageSize = 72
+/** The kernel fills at most 32 KB a read of a dump; what does not fit comes with the next. */
+const bufferSize = 65_536
+
+function dump(family: number, states: number, port: number): TcpSocket[] {
+  using socket = new Descriptor(syscall('socket', netlink.family, netlink.raw | netlink.cloexec, netlink.sockDiag))
+  const request = Buffer.alloc(headerSize + 56)
+  request.writeUInt32LE(request.length, 0)
+  request.writeUInt16LE(netlink.byFamily, 4)
+  request.writeUInt16LE(netlink.request, 6)
+  request.writeUInt8(family, 16)
+  request.writeUInt8(tcp, 17)
+  request.writeUInt8(1 << (attribute.memory - 1), 18)
+  request.writeUInt32LE(states, 20)
+  request.writeUInt16BE(port, 24)
+  syscall('sendto', socket.fd, request, request.length, 0, null, 0)
+
+  const found: TcpSocket[] = []
+  const buffer = Buffer.alloc(bufferSize)
+  for (;;) {
+    // The kernel writes a dump's answer before the call returns: this never waits.
+    const length = syscall('recvfrom', socket.fd, buffer, buffer.length, 0, null, null)
+    for (let at = 0; at < length; ) {
+      const size = buffer.readUInt32LE(at)
+      const type = buffer.readUInt16LE(at + 4)
+      const status = type === netlink.done || type === netlink.error ? buffer.readInt32LE(at + headerSize) : 0
+      if (status < 0) throw new SystemError('sock_diag', -status)
+      if (type === netlink.done) return found
+      found.push(socketOf(buffer.subarray(at + headerSize, at + size)))
+      at += aligned(size)
+    }
+  }
+}
+
+/** `struct inet_diag_msg` and the attributes behind it. */
+function socketOf(message: Buffer): TcpSocket {
+  const family = message.readUInt8(0) === 2 ? 'ipv4' : 'ipv6'
+  const number = message.readUInt8(1)
+  const attributes = attributesOf(message.subarray(messageSize))
+  return {
+    family,
+    state:
+      (Object.keys(tcpStates) as (keyof typeof tcpStates)[]).find((state) => tcpStates[state] === number) ?? 'unknown',
+    localPort: message.readUInt16BE(4),
+    remotePort: message.readUInt16BE(6),
+    localAddress: addressOf(family, message.subarray(8, 24)),
+    remoteAddress: addressOf(family, message.subarray(24, 40)),
+    interface: message.readUInt32LE(40),
+    cookie: message.readBigUInt64LE(44),
+    receiveQueue: message.readUInt32LE(56),
+    sendQueue: message.readUInt32LE(60),
+    uid: message.readUInt32LE(64),
+    inode: message.readUInt32LE(68),
+    v6only: attributes.get(attribute.v6only)?.readUInt8(0) === 1,
+    cgroupId: attributes.get(attribute.cgroup)?.readBigUInt64LE(0) ?? null,
+    drops: attributes.get(attribute.memory)?.readUInt32LE(attribute.dropsAt) ?? 0,
+  }
+}
+
+function attributesOf(bytes: Buffer): Map<number, Buffer> {
+  const found = new Map<number, Buffer>()
+  for (let at = 0; at + 4 <= bytes.length; ) {
+    const size = bytes.readUInt16LE(at)
+    if (size < 4) break
+    found.set(bytes.readUInt16LE(at + 2), bytes.subarray(at + 4, at + size))
+    at += aligned(size)
+  }
+  return found
+}
+
+const aligned = (size: number): number => (size + 3) & ~3
+
+function addressOf(family: 'ipv4' | 'ipv6', bytes: Buffer): string {
+  if (family === 'ipv4') return [...bytes.subarray(0, 4)].join('.')
+  const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(index * 2))
+  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff)
+    return `::ffff:${[...bytes.subarray(12, 16)].join('.')}`
+  // The URL parser writes an address in its one canonical form (RFC 5952).
+  return new URL(`http://[${groups.map((group) => group.toString(16)).join(':')}]`).hostname.slice(1, -1)
+}
+
+const list = (directory: string): string[] => orElse([], () => readdirSync(directory))
+
+const linkOf = (path: string): string => orElse('', () => readlinkSync(path))
+
+/** Processes and descriptors go while one looks, and some may not be looked at. */
+function orElse<T>(otherwise: T, act: () => T): T {
+  try {
+    return act()
+  } catch {
+    return otherwise
+  }
+}
