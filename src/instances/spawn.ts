@@ -1,0 +1,90 @@
+/** Starting a process the way a login shell would, but in a cgroup and a session of its own, writing its log by itself. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, fchownSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import process from 'node:process'
+import { failure } from '../core/errors.ts'
+import { insideCgroup } from '../linux/cgroup.ts'
+import { closeDescriptorsOnExec } from '../linux/descriptors.ts'
+import { identify, type ProcessIdentity } from '../linux/process.ts'
+import { withSoftLimit } from '../linux/rlimit.ts'
+import type { Program, RunAs } from './program.ts'
+
+export interface Surroundings {
+  /** The cgroup in which the process is born; it exists. */
+  readonly cgroup: string
+  readonly directory: string
+  /** All of it: nothing of the daemon's own is added. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly user: RunAs | null
+  /** Its stdout and stderr, opened for appending; the user owns it, so that an app may open /dev/stdout. */
+  readonly logFile: string
+}
+
+export interface Spawned {
+  readonly child: ChildProcess
+  readonly identity: ProcessIdentity
+}
+
+/**
+ * Starts the program. It inherits descriptors 0 to 2 only (0 is /dev/null); libuv gives it default signal dispositions and an empty mask.
+ * Its umask is 022 and its soft limit of descriptors 1,024, whatever the daemon's own are.
+ * @throws CutoverError `failed` if the kernel refuses.
+ */
+export async function spawnProgram(program: Program, around: Surroundings): Promise<Spawned> {
+  closeDescriptorsOnExec()
+  const log = openLog(around.logFile, around.user)
+  try {
+    const child = insideCgroup(around.cgroup, () =>
+      withSoftLimit('NOFILE', softDescriptors, () =>
+        withUmask(0o022, () =>
+          spawn(program.file, program.args, {
+            argv0: program.argv0,
+            cwd: around.directory,
+            env: around.environment,
+            detached: true,
+            stdio: ['ignore', log, log],
+          }),
+        ),
+      ),
+    )
+    if (child.pid === undefined) {
+      const [error] = await once(child, 'error').catch((error: unknown) => [error])
+      throw failure(`${program.file} could not be started: ${explain(error)}`, { cause: error })
+    }
+    // It may have ended already, but is not reaped before Node's loop goes on.
+    const identity = identify(child.pid)
+    if (identity === null) throw failure(`${program.file} (pid ${child.pid}) was reaped by somebody else`)
+    return { child, identity }
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** What a login shell has; the hard limit stays, so that an app may raise its own. */
+const softDescriptors = 1024
+
+function openLog(file: string, user: RunAs | null): number {
+  mkdirSync(dirname(file), { recursive: true })
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
+  const log = openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640)
+  if (user !== null && user.uid !== process.getuid?.()) fchownSync(log, user.uid, user.gid)
+  return log
+}
+
+function withUmask<T>(mask: number, act: () => T): T {
+  const before = process.umask(mask)
+  try {
+    return act()
+  } finally {
+    process.umask(before)
+  }
+}
+
+function explain(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return (
+    { EACCES: 'permission denied', EAGAIN: 'too many processes', E2BIG: 'arguments too long' }[code] ?? String(error)
+  )
+}
