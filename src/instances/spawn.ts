@@ -1,7 +1,7 @@
 /** Starting a process the way a login shell would, but in a cgroup and a session of its own, writing its log by itself. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, fchownSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, fchownSync, fstatSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import process from 'node:process'
 import { failure } from '../core/errors.ts'
@@ -69,7 +69,7 @@ function openLog(file: string, user: RunAs | null): number {
   mkdirSync(dirname(file), { recursive: true })
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
   const log = openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640)
-  if (user !== null && user.uid !== process.getuid?.()) fchownSync(log, user.uid, user.gid)
+  if (user !== null && user.uid !== process.getuid?.() && fstatSync(log).isFile()) fchownSync(log, user.uid, user.gid)
   return log
 }
 

@@ -1,0 +1,96 @@
+/** Reading a file that an app goes on writing, line by line, without holding more than a line of it. */
+import { watch } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+
+/** Longer lines come in pieces of this many bytes. */
+export const maxLineBytes = 65_536
+
+const blockBytes = 65_536
+const newline = 0x0a
+
+/**
+ * The lines from the offset on, without their ends. With `until` it goes on as the file grows, told by inotify, until that signal aborts; then
+ * it gives what was written by then, and ends. Without it ends at the end of the file. A file that was cut to nothing is read from its new start.
+ */
+export async function* linesFrom(file: string, offset: number, until: AbortSignal | null): AsyncGenerator<string> {
+  await using handle = await open(file, 'r')
+  using growth = until && watchGrowth(file, until)
+  const block = Buffer.alloc(blockBytes)
+  let at = offset
+  let pending = Buffer.alloc(0)
+  /** What the file held when `until` aborted: one that grows faster than it is read must not keep us here. */
+  let end = Number.POSITIVE_INFINITY
+  for (;;) {
+    growth?.forget()
+    if (until?.aborted && end === Number.POSITIVE_INFINITY) end = (await handle.stat()).size
+    const { bytesRead } = await handle.read(block, 0, Math.min(blockBytes, Math.max(0, end - at)), at)
+    if (bytesRead > 0) {
+      at += bytesRead
+      const bytes = Buffer.concat([pending, block.subarray(0, bytesRead)])
+      let from = 0
+      for (let to = nextEnd(bytes, from); to !== -1; to = nextEnd(bytes, from)) {
+        yield text(bytes.subarray(from, to))
+        from = bytes[to] === newline ? to + 1 : to
+      }
+      pending = Buffer.from(bytes.subarray(from))
+    } else if (growth === null || end !== Number.POSITIVE_INFINITY) {
+      if (pending.length > 0) yield text(pending)
+      return
+    } else {
+      const { size } = await handle.stat()
+      if (size < at) {
+        at = 0
+        pending = Buffer.alloc(0)
+      } else if (size === at) await growth.wait()
+    }
+  }
+}
+
+/** Where the last `count` lines begin. Reads from the end, in blocks. */
+export async function offsetOfLast(handle: FileHandle, count: number): Promise<number> {
+  const { size } = await handle.stat()
+  if (count <= 0) return size
+  const block = Buffer.alloc(blockBytes)
+  let left = count
+  for (let end = size; end > 0; ) {
+    const start = Math.max(0, end - blockBytes)
+    const { bytesRead } = await handle.read(block, 0, end - start, start)
+    for (let at = bytesRead - 1; at >= 0; at--) {
+      // The newline at the very end closes the last line, it does not begin another one.
+      if (block[at] !== newline || start + at === size - 1) continue
+      if (--left === 0) return start + at + 1
+    }
+    end = start
+  }
+  return 0
+}
+
+/** The index at which the next line ends, or has to be broken; -1 if its end is not there yet. */
+function nextEnd(bytes: Buffer, from: number): number {
+  const end = bytes.indexOf(newline, from)
+  if (end !== -1 && end - from <= maxLineBytes) return end
+  return bytes.length - from > maxLineBytes ? from + maxLineBytes : -1
+}
+
+/** Bytes that are no UTF-8 become U+FFFD. */
+const text = (line: Buffer): string => line.toString('utf8').replace(/\r$/, '')
+
+/** Remembers that the file changed, so that a change between reading and waiting is not missed. */
+function watchGrowth(file: string, until: AbortSignal) {
+  let changed = Promise.withResolvers<void>()
+  const tell = () => changed.resolve()
+  const watcher = watch(file, tell)
+  // A watch that broke shows as silence; the reader's own read then reports what is wrong with the file.
+  watcher.on('error', tell)
+  until.addEventListener('abort', tell)
+  return {
+    forget: () => {
+      changed = Promise.withResolvers<void>()
+    },
+    wait: () => (until.aborted ? Promise.resolve() : changed.promise),
+    [Symbol.dispose]: () => {
+      watcher.close()
+      until.removeEventListener('abort', tell)
+    },
+  }
+}

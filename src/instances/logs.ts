@@ -1,0 +1,39 @@
+/** The log of a release, as `cutover logs` shows it. */
+import { open } from 'node:fs/promises'
+import { linesFrom, offsetOfLast } from './log-lines.ts'
+import { offsetAt } from './log-times.ts'
+
+export interface LogWish {
+  /** At most the last so many of those that are there already; Infinity: all. */
+  readonly lines: number
+  /** Only what was written then or later, to the second. */
+  readonly since?: Date | undefined
+  /** Goes on with what is written from now on, until the signal aborts. */
+  readonly follow: boolean
+  readonly signal: AbortSignal
+}
+
+/** The lines of the log; none if there is no such file. Ends at once, and without an error, when the signal aborts. */
+export async function* readLog(file: string, wish: LogWish): AsyncGenerator<string> {
+  const from = await start(file, wish)
+  if (from === null) return
+  for await (const line of linesFrom(file, from, wish.follow ? wish.signal : null)) {
+    if (wish.signal.aborted) return
+    yield line
+  }
+}
+
+/** The last lines of a log, for an error message. */
+export const lastLines = (file: string, lines: number): Promise<string[]> =>
+  Array.fromAsync(readLog(file, { lines, follow: false, signal: new AbortController().signal }))
+
+async function start(file: string, { lines, since }: LogWish): Promise<number | null> {
+  try {
+    await using handle = await open(file, 'r')
+    const bySince = since === undefined ? 0 : offsetAt(file, since)
+    return Math.max(bySince, lines === Number.POSITIVE_INFINITY ? 0 : await offsetOfLast(handle, lines))
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    throw error
+  }
+}
