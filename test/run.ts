@@ -1,0 +1,57 @@
+/**
+ * `npm test [-- PATH…]`: all test files, or those below the paths. Unit tests two files at a time, then system tests one by one, since
+ * those measure losses under load. Ends with `N passed, N failed, N skipped` alone on a line.
+ */
+import { once } from 'node:events'
+import { globSync } from 'node:fs'
+import { relative, resolve } from 'node:path'
+import process from 'node:process'
+import { Readable } from 'node:stream'
+import { run } from 'node:test'
+import { spec as Spec } from 'node:test/reporters'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** No single file takes longer, on a slow machine either; a file that hangs fails. */
+const fileTimeoutMs = 20 * 60_000
+
+const wanted = process.argv.slice(2).map((path) => resolve(path))
+const files = globSync('test/**/*.test.ts', { cwd: root })
+  .map((file) => resolve(root, file))
+  .filter((file) => wanted.length === 0 || wanted.some((path) => file === path || file.startsWith(`${path}/`)))
+  .sort()
+const isSystem = (file: string) => relative(root, file).startsWith('test/system/')
+const stages = [
+  { files: files.filter((file) => !isSystem(file)), concurrency: 2 },
+  { files: files.filter(isSystem), concurrency: 1 },
+]
+
+const total = { passed: 0, failed: 0, skipped: 0 }
+const unexplained: string[] = []
+
+/** All that is reported, without each stage's own totals: those come once, at the end. */
+async function* events() {
+  for (const stage of stages) {
+    if (stage.files.length === 0) continue
+    for await (const event of run({ ...stage, cwd: root, timeout: fileTimeoutMs })) {
+      if (event.type === 'test:summary' && event.data.file === undefined) {
+        total.passed += event.data.counts.passed
+        total.failed += event.data.counts.failed + event.data.counts.cancelled
+        total.skipped += event.data.counts.skipped
+      } else if (event.type === 'test:pass' && event.data.skip === true) {
+        unexplained.push(`${event.data.file ?? ''}: ${event.data.name}`)
+      }
+      if (event.type !== 'test:diagnostic' || event.data.nesting > 0 || event.data.file !== undefined) yield event
+    }
+  }
+}
+
+const report = Readable.from(events()).compose(new Spec())
+report.pipe(process.stdout, { end: false })
+await once(report, 'end')
+
+if (files.length === 0) console.log(`no test file below ${wanted.join(', ')}`)
+for (const name of unexplained) console.log(`skipped without a reason: ${name}`)
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
+process.exitCode = total.failed > 0 || unexplained.length > 0 || files.length === 0 ? 1 : 0
