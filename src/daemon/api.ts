@@ -1,0 +1,45 @@
+/** The daemon's API: HTTP and JSON over its unix socket. Its type is all that a client needs to know of it. */
+import { Hono } from 'hono'
+import { z } from 'zod'
+import { usageError } from '../core/errors.ts'
+import { peerOf } from '../linux/peer.ts'
+import { actorOf, admit } from './actor.ts'
+import { type Context, type Environment, valid } from './context.ts'
+import { problemOf, statusCodes } from './problem.ts'
+import { answerRoutes } from './routes/answers.ts'
+import { operationRoutes } from './routes/operations.ts'
+import { streamRoutes } from './routes/streams.ts'
+
+export type Api = ReturnType<typeof createApi>
+
+/** Every route; each request is admitted by its peer's credentials before anything else. An error is answered as a Problem. */
+export function createApi(context: Context) {
+  const api = new Hono<Environment>()
+    .use(async (c, next) => {
+      const peer = peerOf(c.env.incoming.socket)
+      admit(peer, context.socket)
+      c.set(
+        'actor',
+        actorOf(peer, (name) => c.req.header(name)),
+      )
+      await next()
+    })
+    .route('/', answerRoutes(context))
+    .route('/', streamRoutes(context))
+    .route('/', operationRoutes(context))
+    .post('/daemon/stop', valid('json', z.object({ all: z.boolean() })), async (c) => {
+      const { all } = c.req.valid('json')
+      await context.leave({ all, by: c.get('actor') })
+      return c.json({ schema: 1, stopped: true, all, pid: context.self.pid } as const)
+    })
+
+  api.notFound((c) => {
+    const problem = problemOf(usageError(`This daemon has no ${c.req.method} ${c.req.path}.`), context.log)
+    return c.json(problem, statusCodes[problem.kind])
+  })
+  api.onError((error, c) => {
+    const problem = problemOf(error, context.log)
+    return c.json(problem, statusCodes[problem.kind])
+  })
+  return api
+}

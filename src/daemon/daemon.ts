@@ -1,0 +1,109 @@
+/** One daemon of one home: its lock, its engine, its API, and how it ends. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { getRequestListener } from '@hono/node-server'
+import type { Actor } from '../core/documents.ts'
+import { refusal } from '../core/errors.ts'
+import type { Engine, Log } from '../engine/engine.ts'
+import type { Descriptor } from '../linux/ffi.ts'
+import { lockFile } from '../linux/flock.ts'
+import { createApi } from './api.ts'
+import { listenAt, stopListening } from './listen.ts'
+import { createOperations } from './operations.ts'
+import type { Place } from './place.ts'
+
+export interface EngineOptions {
+  readonly home: string
+  readonly version: string
+  readonly log: Log
+}
+
+export interface DaemonOptions {
+  readonly place: Place
+  readonly version: string
+  readonly log: Log
+  readonly open: (options: EngineOptions) => Promise<Engine>
+}
+
+export interface Daemon {
+  /** Ends the daemon only: what runs is interrupted as by its client; apps and traffic go on. */
+  leave(): Promise<void>
+  /** Resolves when the last answer has been given, after somebody made the daemon leave. */
+  readonly ended: Promise<void>
+}
+
+/** How long operations may take to end cleanly when the daemon leaves, and answers to be read. */
+const operationPatienceMs = 20_000
+const answerPatienceMs = 2000
+
+/**
+ * Starts a daemon in this process. It answers when the promise resolves.
+ * @throws CutoverError `refused` if one of this home runs already; whatever opening the engine throws.
+ */
+export async function startDaemon({ place, version, log, open }: DaemonOptions): Promise<Daemon> {
+  mkdirSync(place.home, { recursive: true, mode: 0o755 })
+  const lock = takeLock(place)
+  try {
+    const engine = await open({ home: place.home, version, log })
+    return await serve(engine, lock, { place, version, log })
+  } catch (error) {
+    lock[Symbol.dispose]()
+    throw error
+  }
+}
+
+async function serve(
+  engine: Engine,
+  lock: Descriptor,
+  { place, version, log }: Omit<DaemonOptions, 'open'>,
+): Promise<Daemon> {
+  const operations = createOperations()
+  const ending = new AbortController()
+  const ended = Promise.withResolvers<void>()
+  const self = { pid: process.pid, version, since: new Date().toISOString() }
+
+  const end = async (how: { all: false } | { all: true; by: Actor }) => {
+    log.info({ all: how.all }, 'the daemon ends')
+    ending.abort(new Error('the daemon ends'))
+    await Promise.race([operations.end(), sleep(operationPatienceMs, undefined, { ref: false })])
+    try {
+      if (how.all) await engine.shutdown(how.by)
+    } finally {
+      const answered = stopListening(server, place.socket, answerPatienceMs)
+      engine.close()
+      lock[Symbol.dispose]()
+      answered.then(ended.resolve)
+    }
+  }
+  let leaving: Promise<void> | null = null
+  const leave = (how: { all: false } | { all: true; by: Actor }) => {
+    leaving ??= end(how)
+    return leaving
+  }
+
+  const api = createApi({
+    engine,
+    log,
+    self,
+    socket: place.socket,
+    operations,
+    ending: ending.signal,
+    leave: ({ all, by }) => leave(all ? { all, by } : { all }),
+  })
+  const server = createServer(getRequestListener(api.fetch, { hostname: 'cutover' }))
+  await listenAt(server, place.socket)
+  log.info({ version, home: place.home }, 'the daemon answers')
+  return { leave: () => leave({ all: false }), ended: ended.promise }
+}
+
+/** The lock file's text is the pid of who has it, for people. */
+function takeLock(place: Place): Descriptor {
+  const lock = lockFile(place.lock)
+  if (lock === null) {
+    const pid = readFileSync(place.lock, 'utf8').trim()
+    throw refusal(`A daemon of ${place.home} runs already (pid ${pid}). To end it, apps going on: cutover daemon stop`)
+  }
+  writeFileSync(place.lock, `${process.pid}\n`)
+  return lock
+}

@@ -1,0 +1,56 @@
+/** The process that is the daemon: JSON lines on stdout, signals, and word to whoever started it. */
+import { closeSync, writeSync } from 'node:fs'
+import { pino } from 'pino'
+import { type Daemon, type DaemonOptions, startDaemon } from './daemon.ts'
+import type { Place } from './place.ts'
+import { type Problem, problemOf } from './problem.ts'
+import { ownVersion } from './version.ts'
+
+/** What a starting daemon writes, as one line, to the descriptor it was given: that it answers, or why it does not. */
+export type Word = { readonly ready: true } | { readonly problem: Problem }
+
+export interface RunOptions {
+  readonly place: Place
+  /** A pipe whose other end waits to hear that the daemon answers; null if nobody waits. */
+  readonly readyFd: number | null
+  readonly open: DaemonOptions['open']
+}
+
+/**
+ * Runs a daemon until somebody ends it, by SIGTERM, SIGINT or the API.
+ * @throws CutoverError if it could not start.
+ */
+export async function runDaemon({ place, readyFd, open }: RunOptions): Promise<void> {
+  const log = pino({ timestamp: pino.stdTimeFunctions.isoTime })
+  process.on('uncaughtException', (error) => {
+    // Its state may be half a change; the next daemon begins from what is written down. Apps and traffic go on.
+    log.fatal({ err: error }, 'a defect; the daemon ends')
+    process.exit(1)
+  })
+  const daemon = await start()
+  const leave = () => void daemon.leave()
+  process.on('SIGTERM', leave).on('SIGINT', leave)
+  process.on('SIGHUP', () => {})
+  await daemon.ended
+
+  async function start(): Promise<Daemon> {
+    try {
+      const started = await startDaemon({ place, version: ownVersion(), log, open })
+      say(readyFd, { ready: true })
+      return started
+    } catch (error) {
+      say(readyFd, { problem: problemOf(error, log) })
+      throw error
+    }
+  }
+}
+
+function say(fd: number | null, word: Word): void {
+  if (fd === null) return
+  try {
+    writeSync(fd, `${JSON.stringify(word)}\n`)
+    closeSync(fd)
+  } catch {
+    // Whoever started the daemon no longer waits for it.
+  }
+}

@@ -1,0 +1,64 @@
+/** Everything that changes something. Each answers with its progress, one document a line, and ends with the receipt or the error. */
+import { Hono, type Context as Request } from 'hono'
+import { z } from 'zod'
+import type { Actor, Progress, Receipt } from '../../core/documents.ts'
+import type { Report } from '../../engine/engine.ts'
+import { appName, type Context, type Environment, releaseNumber, valid } from '../context.ts'
+import { operationHeader } from '../headers.ts'
+import { ndjson } from '../ndjson.ts'
+import { exitCodeOf, problemOf } from '../problem.ts'
+import { createProgressQueue } from '../progress-queue.ts'
+
+const deploy = z.object({
+  directory: z.string().startsWith('/').max(4096),
+  label: z.string().min(1).max(200).exactOptional(),
+  path: z.string().max(65_536),
+})
+const rollback = z.object({ app: appName, to: releaseNumber.exactOptional(), from: releaseNumber.exactOptional() })
+const oneApp = z.object({ app: appName })
+
+type Act = (by: Actor, report: Report, signal: AbortSignal) => Promise<Receipt>
+
+export function operationRoutes(context: Context) {
+  const { engine, operations } = context
+
+  /** Starts the operation at once and streams what it says, to whoever still listens. */
+  const run = (request: Request<Environment>, act: Act): Response => {
+    const queue = createProgressQueue()
+    const id = request.req.header(operationHeader) ?? null
+    operations
+      .run(id, request.req.raw.signal, (signal) => act(request.get('actor'), queue.push, signal))
+      .then(
+        (receipt) => queue.push({ type: 'receipt', receipt }),
+        (error: unknown) => queue.push(asProgress(error)),
+      )
+      .finally(queue.end)
+    return ndjson(queue, asProgress)
+  }
+
+  const asProgress = (error: unknown): Progress => {
+    const problem = problemOf(error, context.log)
+    const { message, details } = problem
+    return { type: 'error', message, details, exitCode: exitCodeOf(problem), receipt: null }
+  }
+
+  return new Hono<Environment>()
+    .post('/deploy', valid('json', deploy), (c) =>
+      run(c, (by, report, signal) => engine.deploy(c.req.valid('json'), by, report, signal)),
+    )
+    .post('/rollback', valid('json', rollback), (c) =>
+      run(c, (by, report, signal) => engine.rollback(c.req.valid('json'), by, report, signal)),
+    )
+    .post('/stop', valid('json', oneApp), (c) =>
+      run(c, (by, report) => engine.stop(c.req.valid('json').app, by, report)),
+    )
+    .post('/start', valid('json', oneApp), (c) =>
+      run(c, (by, report) => engine.start(c.req.valid('json').app, by, report)),
+    )
+    .post('/remove', valid('json', oneApp), (c) =>
+      run(c, (by, report) => engine.remove(c.req.valid('json').app, by, report)),
+    )
+    .post('/interrupt', valid('json', z.object({ operation: z.string().max(100) })), (c) =>
+      c.json({ interrupted: operations.interrupt(c.req.valid('json').operation) }),
+    )
+}
