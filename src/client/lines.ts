@@ -1,0 +1,16 @@
+/** JSON documents, one a line, as they come. */
+
+/**
+ * The documents of a response's body. What they are is the daemon's word: the type is not checked.
+ * @throws whatever reading does if the daemon ends in the middle; a last line without an end is such a middle.
+ */
+export async function* documentsOf<T>({ body }: Pick<Response, 'body'>): AsyncGenerator<T> {
+  if (body === null) return
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of body) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) yield JSON.parse(line) as T
+  }
+}

@@ -1,0 +1,104 @@
+/** Deploy, rollback, stop, start, remove: asked for, watched, interrupted. */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { hc } from 'hono/client'
+import type { OperationKind, Progress, Receipt } from '../core/documents.ts'
+import { CutoverError, type ErrorKind, exitCodes } from '../core/errors.ts'
+import type { AppName } from '../core/words.ts'
+import type { Api } from '../daemon/api.ts'
+import { operationHeader } from '../daemon/headers.ts'
+import type { DeployRequest, RollbackRequest } from '../engine/engine.ts'
+import { accepted, type Streaming } from './answer.ts'
+import { documentsOf } from './lines.ts'
+
+type Caller = ReturnType<typeof hc<Api>>
+
+export type Operation =
+  | ({ readonly kind: 'deploy' } & DeployRequest)
+  | ({ readonly kind: 'rollback' } & RollbackRequest)
+  | { readonly kind: Exclude<OperationKind, 'deploy' | 'rollback'>; readonly app: AppName }
+
+export interface Watch {
+  /** Told each step as it happens; never the receipt or the error, which are the result. */
+  readonly onProgress: (progress: Progress) => void
+  /** Asks the daemon to end it cleanly. The result still says what is true: an error, or the receipt if it was too late. */
+  readonly interrupt?: AbortSignal
+}
+
+/**
+ * Resolves with the receipt.
+ * @throws CutoverError as the daemon told it; `unknown` if the daemon went away while this waited.
+ */
+export type Operate = (operation: Operation, watch: Watch) => Promise<Receipt>
+
+/** Operations through `api`, interruptions through `running`, which must not start a daemon. */
+export function operateThrough(api: Caller, running: Caller): Operate {
+  return async (operation, { onProgress, interrupt }) => {
+    const id = randomUUID()
+    using _ = onAbort(interrupt, (done) => untilInterrupted(running, id, done))
+    const answer = await accepted(begin(api, operation, id))
+    for await (const progress of said(operation, answer)) {
+      if (progress.type === 'receipt') return progress.receipt
+      if (progress.type === 'error') throw errorOf(progress)
+      onProgress(progress)
+    }
+    throw wentAway(operation, null)
+  }
+}
+
+async function* said(operation: Operation, answer: Streaming): AsyncGenerator<Progress> {
+  try {
+    yield* documentsOf<Progress>(answer)
+  } catch (error) {
+    throw wentAway(operation, error)
+  }
+}
+
+function begin(api: Caller, operation: Operation, id: string): Promise<Streaming> {
+  const options = { headers: { [operationHeader]: id } }
+  switch (operation.kind) {
+    case 'deploy': {
+      const { kind: _, ...json } = operation
+      return api.deploy.$post({ json }, options)
+    }
+    case 'rollback': {
+      const { kind: _, ...json } = operation
+      return api.rollback.$post({ json }, options)
+    }
+    default:
+      return api[operation.kind].$post({ json: { app: operation.app } }, options)
+  }
+}
+
+/** Asks again until the daemon knew the operation: the interruption may overtake the request. */
+async function untilInterrupted(api: Caller, operation: string, done: AbortSignal): Promise<void> {
+  while (!done.aborted) {
+    const answer = await api.interrupt.$post({ json: { operation } })
+    if ((await answer.json()).interrupted) return
+    await sleep(100)
+  }
+}
+
+/** Runs `act` when the signal aborts, with a signal that aborts at the end of the scope. */
+function onAbort(signal: AbortSignal | undefined, act: (done: AbortSignal) => Promise<void>): Disposable {
+  const done = new AbortController()
+  // If the daemon cannot be reached for this, then the operation's own stream says so.
+  const run = () => void act(done.signal).catch(() => {})
+  if (signal?.aborted) run()
+  signal?.addEventListener('abort', run, { once: true, signal: done.signal })
+  return { [Symbol.dispose]: () => done.abort() }
+}
+
+function errorOf({ message, details, exitCode }: Extract<Progress, { type: 'error' }>): CutoverError {
+  const kinds = Object.keys(exitCodes) as ErrorKind[]
+  return new CutoverError(kinds.find((kind) => exitCodes[kind] === exitCode) ?? 'unknown', message, { details })
+}
+
+function wentAway(operation: Operation, cause: unknown): CutoverError {
+  const app = operation.kind === 'deploy' ? '' : ` ${operation.app}`
+  return new CutoverError(
+    'unknown',
+    `The daemon went away while the ${operation.kind} ran, so how it ended is not known here. Traffic does not pass through the daemon and goes on. What became of it: cutover history${app}`,
+    { cause },
+  )
+}

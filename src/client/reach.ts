@@ -1,0 +1,74 @@
+/** Reaching the daemon: starting it where there is none, and saying what is wrong where it cannot be reached. */
+import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CutoverError } from '../core/errors.ts'
+import { groupName, userName } from '../daemon/actor.ts'
+import type { Place } from '../daemon/place.ts'
+import { type Ask, askOver, codeOf, isNobodyThere } from './transport.ts'
+
+/** Nobody answers, and nobody was to be started. */
+export class NoDaemon extends CutoverError {
+  constructor(place: Place) {
+    super('unreachable', `No daemon runs in ${place.home}. The next command that needs one starts it.`)
+  }
+}
+
+/** How long to wait for a daemon that another command is starting at this moment, or that is just making place for the next. */
+const patienceMs = 30_000
+
+/**
+ * `fetch` for the daemon of that home. Where none answers, `start` starts one first.
+ * @throws CutoverError `unreachable`, with who may and what to do.
+ */
+export function reach(place: Place, start: ((place: Place) => Promise<void>) | null) {
+  return async (url: string | URL | Request, ask: RequestInit = {}): Promise<Response> => {
+    // hono's client gives a string and these four; the types allow whatever else fetch takes.
+    const what = [String(url), ask as Ask] as const
+    try {
+      return await askOver(place.socket, ...what)
+    } catch (error) {
+      if (!isNobodyThere(error)) throw explained(error, place)
+    }
+    if (start === null) throw new NoDaemon(place)
+    await start(place)
+    return await askSoon(place, ...what)
+  }
+}
+
+async function askSoon(place: Place, url: string, ask: Ask): Promise<Response> {
+  const deadline = performance.now() + patienceMs
+  for (;;) {
+    try {
+      return await askOver(place.socket, url, ask)
+    } catch (error) {
+      if (!isNobodyThere(error)) throw explained(error, place)
+      if (performance.now() > deadline)
+        throw new CutoverError(
+          'unreachable',
+          `A daemon of ${place.home} runs but does not answer. Its log: ${place.log}`,
+        )
+    }
+    await sleep(50)
+  }
+}
+
+function explained(error: unknown, place: Place): unknown {
+  const code = codeOf(error)
+  if (code === 'EACCES' || code === 'EPERM') return new CutoverError('unreachable', whoMay(place), { cause: error })
+  if (code === 'ECONNRESET' || code === 'EPIPE')
+    return new CutoverError('unknown', 'The daemon ended before it answered. What is true now: cutover status', {
+      cause: error,
+    })
+  return error
+}
+
+function whoMay({ socket }: Place): string {
+  const you = userName(process.geteuid?.() ?? 0)
+  try {
+    const { uid, gid } = statSync(socket)
+    const owners = new Set(['root', userName(uid)])
+    return `${you} may not talk to the daemon at ${socket}. ${[...owners].join(', ')} and members of the group ${groupName(gid)} may.`
+  } catch {
+    return `${you} may not look for a daemon at ${socket}. Run this with sudo, or ask for access to that folder.`
+  }
+}
