@@ -1,0 +1,45 @@
+/** What is true after an operation: one sentence, and one of figures. */
+import type { Receipt } from '../core/documents.ts'
+import { named } from '../core/words.ts'
+import { counted, elapsed, portList } from './text.ts'
+
+/** Each a line for people. */
+export function closing(receipt: Receipt): string[] {
+  const { app, kind, release, previous, ports } = receipt
+  const live = `${app} ${named(release)} is live`
+  const on = ports.length > 0 ? ` on ${portList(ports)}` : ''
+  switch (kind) {
+    case 'deploy':
+      return [
+        `${live}${on}.${previous === null ? '' : ` ${named(previous)} stands by: cutover rollback`}`,
+        figures(receipt),
+      ]
+    case 'rollback': {
+      const back = previous === null ? '' : ` ${named(previous)} stands by: cutover rollback --to ${named(previous)}`
+      return [`${live} again${on}.${back}`, figures(receipt)]
+    }
+    case 'start':
+      return [`${live}${on}.`, figures(receipt)]
+    case 'stop':
+      return [`${app} is stopped, and clients are refused${on}. To start it again: cutover start ${app}`]
+    case 'remove':
+      return [`${app} is removed${ports.length > 0 ? `; ${portList(ports)} is free` : ''}.`]
+  }
+}
+
+/** `lost 0 · 14 connections still with v4 · 5.2 s in all` */
+function figures({ lost, remaining, previous, cutover }: Receipt): string {
+  const total = lost.listen_drops + lost.cut + lost.held_too_long
+  const reasons = [
+    lost.listen_drops > 0 && `${lost.listen_drops} dropped at full queues`,
+    lost.cut > 0 && `${lost.cut} cut after drain_timeout`,
+    lost.held_too_long > 0 && `${lost.held_too_long} held for too long`,
+  ].filter((reason) => reason !== false)
+  return [
+    `lost ${total}${total > 0 ? ` (${reasons.join(', ')})` : ''}`,
+    remaining > 0 && previous !== null && `${counted(remaining, 'connection')} still with ${named(previous)}`,
+    cutover !== null && `${elapsed(cutover.total_ms)} in all`,
+  ]
+    .filter((figure) => figure !== false)
+    .join(' · ')
+}

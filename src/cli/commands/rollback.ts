@@ -1,0 +1,40 @@
+import { Command } from 'commander'
+import type { ReleaseNumber } from '../../core/words.ts'
+import { appNamedOrMeant, connect } from '../connect.ts'
+import { operate } from '../operation.ts'
+import { appArgument, asRelease, byOption, jsonOption } from '../options.ts'
+
+interface Options {
+  readonly to?: ReleaseNumber
+  readonly from?: ReleaseNumber
+  readonly json?: boolean
+  readonly by?: string
+}
+
+export const command = (): Command =>
+  new Command('rollback')
+    .description(
+      'Gives traffic back to the release that was active before the present one was deployed, or to the one that --to names. After a ' +
+        'rollback a second one without --to is refused until the next deploy, so that two people in a hurry do not go one release too far.',
+    )
+    .argument('[APP]', appArgument)
+    .option('--to <vN>', 'go to this release; any that is still on disk', asRelease)
+    .option('--from <vN>', 'act only if this release is active', asRelease)
+    .addOption(byOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  cutover rollback                  back to the release before
+  cutover rollback shop --to v3     to v3, running or not
+  cutover rollback --from v5        only if v5 is what is live`,
+    )
+    .action(rollback)
+
+async function rollback(named: string | undefined, { to, from, json, by }: Options): Promise<void> {
+  const client = connect({ by })
+  const app = await appNamedOrMeant(client, named)
+  const releases = { ...(to !== undefined && { to }), ...(from !== undefined && { from }) }
+  await operate({ kind: 'rollback', app, ...releases }, { json, by }, client)
+}

@@ -1,0 +1,56 @@
+/** What deploy, rollback, stop, start and remove have in common: shown as it happens, interrupted by Ctrl-C, closed with what is true. */
+import type { Operation } from '../client/operate.ts'
+import { CutoverError } from '../core/errors.ts'
+import { closing } from './closing.ts'
+import { connect } from './connect.ts'
+import { Interrupted, say, sayJson, shown } from './print.ts'
+import { createProgressView, type ProgressView } from './progress.ts'
+
+export interface OperationOptions {
+  readonly json?: boolean | undefined
+  readonly by?: string | undefined
+}
+
+const interruptible: ReadonlySet<Operation['kind']> = new Set(['deploy', 'rollback'])
+
+/** Runs the operation and prints its receipt. The error, if there is one, has been shown when it is thrown. */
+export async function operate(
+  operation: Operation,
+  { json = false, by }: OperationOptions,
+  client = connect({ by }),
+): Promise<void> {
+  const view = createProgressView()
+  using interrupt = ctrlC(operation.kind, view)
+  try {
+    const receipt = await client.operate(operation, { onProgress: view.show, interrupt: interrupt.signal })
+    view.end()
+    if (json) sayJson(receipt)
+    else for (const line of closing(receipt)) say(line)
+  } catch (error) {
+    if (!(error instanceof CutoverError)) throw error
+    view.fail(error)
+    // Only what the interruption ended is an interruption: a refusal stays one.
+    const interrupted = interrupt.signal.aborted && error.kind === 'failed'
+    throw shown(interrupted ? new Interrupted('failed', error.message, { details: error.details }) : error)
+  } finally {
+    view.end()
+  }
+}
+
+/** The first Ctrl-C asks for a clean end where the operation has one, the second leaves at once, as SIGTERM and SIGHUP do. */
+function ctrlC(kind: Operation['kind'], view: ProgressView): Disposable & { readonly signal: AbortSignal } {
+  const asked = new AbortController()
+  const leave = (_: NodeJS.Signals, number: number) => {
+    view.end()
+    view.note('What becomes of it: cutover history')
+    process.exit(128 + number)
+  }
+  const interrupt = (signal: NodeJS.Signals, number: number) => {
+    if (asked.signal.aborted || !interruptible.has(kind)) leave(signal, number)
+    view.note('Ending this cleanly. Ctrl-C again leaves at once.')
+    asked.abort()
+  }
+  process.on('SIGINT', interrupt).on('SIGTERM', leave).on('SIGHUP', leave)
+  const forget = () => void process.off('SIGINT', interrupt).off('SIGTERM', leave).off('SIGHUP', leave)
+  return { signal: asked.signal, [Symbol.dispose]: forget }
+}

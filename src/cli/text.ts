@@ -1,0 +1,58 @@
+/** Text for people: made safe to print, and figures as design and habit have them. */
+import type { ReleaseNumber } from '../core/words.ts'
+
+/** Colours (SGR) go without a word; whatever else a terminal might obey, or that changes the direction of text, is shown as what it is. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
+  const plain = text.replace(/\u001b\[[0-9;:]*m/g, '').replaceAll('\t', '    ')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
+  return plain.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (character) => {
+    const code = character.codePointAt(0) ?? 0
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`
+  })
+}
+
+/** Like {@link printable}, but lines stay lines. */
+export const printableLines = (text: string): string => text.split('\n').map(printable).join('\n')
+
+/** `1,204` */
+export const count = (number: number): string => Math.round(number).toLocaleString('en-US')
+
+/** `1 connection`, `14 connections` */
+export const counted = (number: number, thing: string): string => `${count(number)} ${thing}${number === 1 ? '' : 's'}`
+
+/** How long something took, with the digits that matter: `5 µs`, `12 ms`, `0.6 s`, `30.0 s`. `us`, where it is known, is finer. */
+export function elapsed(ms: number, us: number | null = null): string {
+  if (us !== null && us < 1000) return `${Math.round(us)} µs`
+  return ms < 95 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
+}
+
+/** `:8080, :8443` */
+export const portList = (ports: readonly number[]): string => ports.map((port) => `:${port}`).join(', ')
+
+/** A release as somebody writes it on a command line: `v4` or `4`; null if it is none. */
+export function releaseNamed(text: string): ReleaseNumber | null {
+  const number = Number(/^v?(\d{1,5})$/.exec(text)?.[1])
+  return number >= 1 && number <= 65_535 ? number : null
+}
+
+/** Rows of cells as lines of aligned columns, two spaces between. `right`: the columns whose text ends at the same place. */
+export function columns(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
+  const widths = new Map<number, number>()
+  for (const row of rows) {
+    for (const [index, cell] of row.entries()) widths.set(index, Math.max(widths.get(index) ?? 0, cell.length))
+  }
+  const aligned = (cell: string, index: number) => {
+    const width = widths.get(index) ?? 0
+    return right.includes(index) ? cell.padStart(width) : cell.padEnd(width)
+  }
+  return rows.map((row) => row.map(aligned).join('  ').trimEnd())
+}
+
+/** A time of day as the clock on the wall here shows it: `2026-03-01 12:00:05`. */
+export function localTime(iso: string): string {
+  const date = new Date(iso)
+  const two = (number: number) => String(number).padStart(2, '0')
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-')
+  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':')}`
+}
