@@ -1,0 +1,65 @@
+/** `cutover` as somebody runs it. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+
+const program = fileURLToPath(new URL('../../bin/cutover.js', import.meta.url))
+
+export interface Ran {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  readonly home: string
+  readonly cwd?: string
+  /** As this user and group, which takes root. */
+  readonly uid?: number
+  /** Called with the process as soon as it runs. */
+  readonly meanwhile?: (child: ChildProcess) => void
+}
+
+const environmentFor = (home: string) => {
+  const { NO_COLOR: _, FORCE_COLOR: __, CI: ___, ...environment } = process.env
+  return { ...environment, CUTOVER_HOME: home, TERM: 'xterm' }
+}
+
+/** Runs `cutover` without a terminal. */
+export async function cutover(args: readonly string[], { home, cwd, uid, meanwhile }: RunOptions): Promise<Ran> {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd,
+    ...(uid !== undefined && { uid, gid: uid }),
+    env: environmentFor(home),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const exited = once(child, 'close')
+  meanwhile?.(child)
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  const [code] = await exited
+  return { code, stdout, stderr }
+}
+
+/** Runs `cutover` at a terminal (script(1)) with something typed as soon as it asks; both streams come as one. */
+export async function cutoverAtTerminal(
+  args: readonly string[],
+  { home, typed = null }: { readonly home: string; readonly typed?: string | null },
+): Promise<{ readonly code: number | null; readonly screen: string }> {
+  const command = [process.execPath, program, ...args].map((word) => `'${word}'`).join(' ')
+  const child = spawn('script', ['-q', '-e', '-c', command, '/dev/null'], {
+    env: environmentFor(home),
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const exited = once(child, 'close')
+  let screen = ''
+  let answered = typed === null
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    screen += chunk
+    if (answered || !screen.includes('[y/N]')) return
+    answered = true
+    child.stdin.write(`${typed}\r`)
+  })
+  const [code] = await exited
+  return { code, screen }
+}
