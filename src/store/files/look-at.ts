@@ -1,0 +1,85 @@
+/** All that is to be known of an app's folder before it is copied. */
+import { type FileHandle, readFile, realpath, stat } from 'node:fs/promises'
+import { posix, resolve } from 'node:path'
+import { failure } from '../../core/errors.ts'
+import { commitOf } from './commit.ts'
+import type { CopyRequest } from './copy.ts'
+import { cannot, codeOf } from './failures.ts'
+import { at, type Identity, look, openFolder, openToRead, same } from './handles.ts'
+import { keptLinks } from './links.ts'
+import { isOpenToAll } from './privacy.ts'
+import { type Rules, rulesOf } from './rules.ts'
+import { planShared, type SharedPlan, withSharedLinks } from './shared-plan.ts'
+import { type Survey, type SurveyedFolder, surveyFolder } from './survey.ts'
+
+export interface Found {
+  /** As the folder is. */
+  readonly survey: Survey
+  /** As the release shall be. */
+  readonly folders: readonly SurveyedFolder[]
+  readonly shared: SharedPlan
+  /** Of the release's directory, and of what is shared. */
+  readonly mode: number
+  readonly label: string | null
+}
+
+/** @throws CutoverError for whatever makes a copy impossible; the signal's reason. Nothing was written. */
+export async function lookAt(request: CopyRequest): Promise<Found> {
+  const { sharedRoot, shared: wanted, signal } = request
+  const { path: root, identity, mode, rules } = await openApp(request)
+  const home = await stat(request.home)
+  if (same(home, identity))
+    throw failure(`${root} is where Cutover keeps its own state, so it cannot be an app's folder.`)
+  const uid = request.user?.uid ?? process.geteuid?.() ?? 0
+  const common = { identity, home, uid, signal }
+  const shared = await planShared({ ...common, folder: root, sharedRoot, shared: wanted })
+  const [survey, label] = await Promise.all([
+    surveyFolder({ ...common, root, rules, without: shared.without }),
+    commitOf(root, signal),
+  ])
+  const inside = keptLinks(survey, [root, resolve(request.from)], shared.paths)
+  const folders = withSharedLinks(inside, shared.paths, sharedRoot).map((folder) => ({
+    ...folder,
+    mode: folder.path === '' ? mode : folder.mode,
+    files: withSecrets(folder, root, request),
+  }))
+  return { survey, folders, shared, mode, label }
+}
+
+async function openApp({ from, ignore, hasBuild }: CopyRequest) {
+  try {
+    const path = await realpath(from)
+    await using folder = await openFolder(path)
+    const identity: Identity = await folder.stat()
+    const cutoverignore = await textOf(folder, '.cutoverignore')
+    const rules: Rules = rulesOf({ ignore, hasBuild, cutoverignore, gitignore: await textOf(folder, '.gitignore') })
+    return { path, identity, rules, mode: await modeFor(path, (await folder.stat()).mode) }
+  } catch (error) {
+    if (codeOf(error) === null) throw error
+    throw failure(`${cannot(`read the folder ${from}`, error)}. Nothing was copied and nothing was started.`, {
+      cause: error,
+    })
+  }
+}
+
+/**
+ * Permission bits for a release: those of its folder, with all for the owner; what lies above a folder can hide it as well, so nothing
+ * for others if they could not get there.
+ */
+const modeFor = async (folder: string, mode: number): Promise<number> =>
+  (await isOpenToAll(folder)) ? (mode & 0o777) | 0o700 : 0o700
+
+async function textOf(folder: FileHandle, name: string): Promise<string | null> {
+  const seen = await look(folder, name)
+  if (!seen?.isFile()) return null
+  await using file = await openToRead(at(folder, name))
+  return await readFile(file, 'utf8')
+}
+
+/** What is in an `env_file` is for the app's user alone, whatever the mode it had. */
+function withSecrets(folder: SurveyedFolder, root: string, { from, envFiles }: CopyRequest) {
+  const secrets = new Set(envFiles.flatMap((name) => [resolve(from, name), resolve(root, name)]))
+  return folder.files.map((file) =>
+    secrets.has(posix.join(root, folder.path, file.name)) ? { ...file, mode: 0o600 } : file,
+  )
+}
