@@ -13,9 +13,8 @@ if (Number.parseInt(process.versions.node, 10) >= needed) {
   await main(process.argv.slice(2))
 } else if (existsSync(own)) {
   const child = spawn(own, [here, ...process.argv.slice(2)], { stdio: 'inherit' })
-  // Ctrl-C reaches both: the child decides what it means. Other signals reach only this process, and are handed on.
-  process.on('SIGINT', () => {})
-  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => child.kill(signal))
+  // What a signal means is for the child to decide. Ctrl-C at a terminal reaches both, and the child then gets it twice.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => child.kill(signal))
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code ?? 1)
     process.removeAllListeners(signal)

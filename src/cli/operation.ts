@@ -13,6 +13,9 @@ export interface OperationOptions {
 
 const interruptible: ReadonlySet<Operation['kind']> = new Set(['deploy', 'rollback'])
 
+/** One Ctrl-C may arrive twice: from the terminal, and from a process in between that hands it on. */
+const sameMs = 150
+
 /** Runs the operation and prints its receipt. The error, if there is one, has been shown when it is thrown. */
 export async function operate(
   operation: Operation,
@@ -45,7 +48,10 @@ function ctrlC(kind: Operation['kind'], view: ProgressView): Disposable & { read
     view.note('What becomes of it: cutover history')
     process.exit(128 + number)
   }
+  let askedAt = -Infinity
   const interrupt = (signal: NodeJS.Signals, number: number) => {
+    if (performance.now() - askedAt < sameMs) return
+    askedAt = performance.now()
     if (asked.signal.aborted || !interruptible.has(kind)) leave(signal, number)
     view.note('Ending this cleanly. Ctrl-C again leaves at once.')
     asked.abort()

@@ -30,6 +30,16 @@ test(
   },
 )
 
+test('whoever follows events or a log is told that the daemon ended', slow, async (t) => {
+  const { child, place } = await daemonProcess(t)
+  const client = createClient({ place, start: null })
+  const log = client.logs({ app: 'shop', lines: 0, follow: true })
+  await log.next()
+  const followed = assert.rejects(Array.fromAsync(log), { kind: 'unreachable', message: /apps and traffic go on/ })
+  child.kill('SIGTERM')
+  await followed
+})
+
 test('the first command that needs a daemon starts one in the background, which outlives it', slow, async (t) => {
   const place = temporaryHome(t, 1)
   const client = createClient({ place, start: () => startInBackground(place, [...smallDaemon, '--ready-fd', '3']) })

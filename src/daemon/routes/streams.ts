@@ -2,6 +2,7 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import type { EventDocument } from '../../core/documents.ts'
+import { CutoverError } from '../../core/errors.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { appName, type Context, type Environment, releaseNumber, valid } from '../context.ts'
 import { ndjson } from '../ndjson.ts'
@@ -16,17 +17,24 @@ const logQuery = z.object({
   follow: z.stringbool(),
 })
 
+const daemonEnds = new CutoverError('unreachable', 'The daemon ended; apps and traffic go on.')
+
 /** The last line of a stream that ended with an error. */
 export interface LastWords {
   readonly problem: Problem
 }
 
 export function streamRoutes({ engine, ending, log }: Context) {
-  /** Streams until the documents, the client or the daemon end; an error is the last line, unless it only says that it was aborted. */
+  /** Streams until the documents, the client or the daemon end. Why they ended early is the last line. */
   const stream = (gone: AbortSignal, documents: (signal: AbortSignal) => AsyncIterable<unknown>): Response => {
-    const signal = AbortSignal.any([gone, ending])
-    const lastWords = (error: unknown): LastWords | null => (signal.aborted ? null : { problem: problemOf(error, log) })
-    return ndjson(documents(signal), lastWords)
+    const lastWords = (error: unknown): LastWords | null =>
+      gone.aborted ? null : { problem: problemOf(ending.aborted ? daemonEnds : error, log) }
+    return ndjson(untilDaemonEnds(documents(AbortSignal.any([gone, ending]))), lastWords)
+  }
+
+  async function* untilDaemonEnds(documents: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+    yield* documents
+    if (ending.aborted) throw daemonEnds
   }
 
   return new Hono<Environment>()
