@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** No single file takes longer, on a slow machine either; a file that hangs fails. */
+/** No file takes longer, on a slow machine either. One that does, or that does not end when its tests have, is ended and has failed. */
 const fileTimeoutMs = 20 * 60_000
 
 const wanted = process.argv.slice(2).map((path) => resolve(path))
@@ -23,26 +23,39 @@ const files = globSync('test/**/*.test.ts', { cwd: root })
   .sort()
 const isSystem = (file: string) => relative(root, file).startsWith('test/system/')
 const stages = [
-  { files: files.filter((file) => !isSystem(file)), concurrency: 2 },
-  { files: files.filter(isSystem), concurrency: 1 },
+  { files: files.filter((file) => !isSystem(file)), atOnce: 2 },
+  { files: files.filter(isSystem), atOnce: 1 },
 ]
 
 const total = { passed: 0, failed: 0, skipped: 0 }
 const unexplained: string[] = []
 
-/** All that is reported, without each stage's own totals: those come once, at the end. */
+const start = (file: string) => run({ files: [file], cwd: root, signal: AbortSignal.timeout(fileTimeoutMs) })
+
+/** The reports of all files in their order, `atOnce` of them running: what a file reports before its turn waits in its stream. */
+async function* reports({ files, atOnce }: (typeof stages)[number]) {
+  const started = files.slice(0, atOnce).map(start)
+  for (const [at] of files.entries()) {
+    yield* started[at] ?? []
+    const next = files[at + atOnce]
+    if (next !== undefined) started.push(start(next))
+  }
+}
+
+/** All that is reported, without each file's own totals: those come once, at the end. */
 async function* events() {
   for (const stage of stages) {
-    if (stage.files.length === 0) continue
-    for await (const event of run({ ...stage, cwd: root, timeout: fileTimeoutMs })) {
+    for await (const event of reports(stage)) {
       if (event.type === 'test:summary' && event.data.file === undefined) {
         total.passed += event.data.counts.passed
         total.failed += event.data.counts.failed + event.data.counts.cancelled
         total.skipped += event.data.counts.skipped
-      } else if (event.type === 'test:pass' && event.data.skip === true) {
-        unexplained.push(`${event.data.file ?? ''}: ${event.data.name}`)
+        continue
       }
-      if (event.type !== 'test:diagnostic' || event.data.nesting > 0 || event.data.file !== undefined) yield event
+      if (event.type === 'test:diagnostic' && event.data.nesting === 0 && event.data.file === undefined) continue
+      if (event.type === 'test:pass' && event.data.skip === true)
+        unexplained.push(`${event.data.file ?? ''}: ${event.data.name}`)
+      yield event
     }
   }
 }
