@@ -76,7 +76,7 @@ export interface SurveyRequest {
  * @throws CutoverError with all that cannot be copied, at most 20 lines of it.
  */
 export async function surveyFolder(request: SurveyRequest): Promise<Survey> {
-  const found: Found = { folders: [], problems: [], leftOut: [], special: [], holdsHome: false, disk: 0 }
+  const found = nothingYet()
   let level: Pending[] = [{ path: '', seen: request.identity, rules: request.rules }]
   while (level.length > 0) {
     const next: Pending[] = []
@@ -93,12 +93,12 @@ export async function surveyFiles(
   names: readonly string[],
   uid: number,
 ): Promise<Survey> {
-  const found: Found = { folders: [], problems: [], leftOut: [], special: [], holdsHome: false, disk: 0 }
+  const found = nothingYet()
   const stats = await folder.stat()
   const files: SurveyedFile[] = []
   for (const name of names) {
     const seen = await look(folder, name)
-    if (seen?.isFile()) addFile(found, files, name, seen, stats, uid, name)
+    if (seen?.isFile()) addFile(found, files, { name, path: name, seen, folder: stats, uid })
   }
   found.folders.push(folderOf('', stats, files, []))
   return surveyOf(root, found)
@@ -159,24 +159,11 @@ async function lookInto(pending: Pending, request: SurveyRequest, found: Found, 
         links.push({ name: entry.name, text: await readlink(at(folder, entry.name)) })
       } else if (!seen.isFile()) {
         found.special.push(path)
-      } else if (isForeign(seen, stats, request.uid)) {
-        found.problems.push(
-          `${path}: a hard link to a file that only uid ${seen.uid} may read; copy it, or leave it out`,
-        )
       } else {
-        files.push({ name: entry.name, mode: seen.mode & 0o777, bytes: seen.size })
-        found.disk += Math.min(Math.ceil(seen.size / block) * block, Math.ceil((seen.blocks * 512) / block) * block)
+        addFile(found, files, { name: entry.name, path, seen, folder: stats, uid: request.uid })
       }
     })
-    const { dev, ino, mode, mtimeMs } = stats
-    found.folders.push({
-      path: pending.path,
-      identity: { dev, ino },
-      mode: mode & 0o777,
-      modified: mtimeMs / 1000,
-      files,
-      links,
-    })
+    found.folders.push(folderOf(pending.path, stats, files, links))
   } catch (error) {
     if (codeOf(error) === null) throw error
     if (codeOf(error) === 'ENOENT' && pending.path !== '') return
@@ -184,15 +171,25 @@ async function lookInto(pending: Pending, request: SurveyRequest, found: Found, 
   }
 }
 
-function addFile(
-  found: Found,
-  files: SurveyedFile[],
-  name: string,
-  seen: Stats,
-  folder: Stats,
-  uid: number,
-  path: string,
-): void {
+const nothingYet = (): Found => ({
+  folders: [],
+  problems: [],
+  leftOut: [],
+  special: [],
+  holdsHome: false,
+  disk: 0,
+})
+
+interface Candidate {
+  readonly name: string
+  readonly path: string
+  readonly seen: Stats
+  readonly folder: Stats
+  /** Whoever gets the copy. */
+  readonly uid: number
+}
+
+function addFile(found: Found, files: SurveyedFile[], { name, path, seen, folder, uid }: Candidate): void {
   if (isForeign(seen, folder, uid)) {
     found.problems.push(`${path}: a hard link to a file that only uid ${seen.uid} may read; copy it, or leave it out`)
     return
