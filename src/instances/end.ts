@@ -3,7 +3,7 @@ import type { StopStep } from '../core/app-config.ts'
 import { failure } from '../core/errors.ts'
 import { cgroupPids, killCgroup } from '../linux/cgroup.ts'
 import { untilEmpty } from '../linux/cgroup-events.ts'
-import { processName, processStat } from '../linux/proc.ts'
+import { processName } from '../linux/proc.ts'
 import { openPidfd, type ProcessIdentity, sendSignal, signalThrough, watchExit } from '../linux/process.ts'
 
 /**
@@ -36,7 +36,7 @@ export async function endCgroup(
 function signalAll(cgroup: string, mains: readonly ProcessIdentity[], signal: NodeJS.Signals): void {
   for (const main of mains) {
     sendSignal(main, signal)
-    if (isStopped(main.pid)) sendSignal(main, 'SIGCONT')
+    sendSignal(main, 'SIGCONT')
   }
   using stack = new DisposableStack()
   const mainPids = new Set(mains.map(({ pid }) => pid))
@@ -51,11 +51,9 @@ function signalAll(cgroup: string, mains: readonly ProcessIdentity[], signal: No
   for (const { pid, pidfd } of opened) {
     if (!inside.has(pid)) continue
     signalThrough(pidfd, signal)
-    if (isStopped(pid)) signalThrough(pidfd, 'SIGCONT')
+    signalThrough(pidfd, 'SIGCONT')
   }
 }
-
-const isStopped = (pid: number): boolean => processStat(pid)?.state === 'T'
 
 const untilEnded = async (cgroup: string, mains: readonly ProcessIdentity[], signal: AbortSignal): Promise<boolean> =>
   (await untilEmpty(cgroup, signal)) && (await untilGone(mains, signal))

@@ -113,7 +113,7 @@ interface Slot {
   readonly worker: number
   readonly cgroup: string
   identity: ProcessIdentity | null
-  /** Resolved when the exit of the last process was told. */
+  /** Resolved when the exit of the last process was told, or will never be. */
   ended: PromiseWithResolvers<void>
   /** Ends the watch for its exit. */
   unwatch: () => void
@@ -241,7 +241,10 @@ function supervise(
     },
     abandon: () => {
       over.abort()
-      for (const slot of slots) slot.unwatch()
+      for (const slot of slots) {
+        slot.unwatch()
+        slot.ended.resolve()
+      }
     },
   }
   return { instance, start: (worker: number) => start(slots[worker - 1] as Slot) }

@@ -51,7 +51,7 @@ export async function spawnProgram(program: Program, around: Surroundings): Prom
     )
     if (child.pid === undefined) {
       const [error] = await once(child, 'error').catch((error: unknown) => [error])
-      throw failure(`${program.file} could not be started: ${explain(error)}`, { cause: error })
+      throw failure(`${program.file} could not be started: ${explain(error)}.`, { cause: error })
     }
     // It may have ended already, but is not reaped before Node's loop goes on.
     const identity = identify(child.pid)
@@ -84,7 +84,13 @@ function withUmask<T>(mask: number, act: () => T): T {
 
 function explain(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  return (
-    { EACCES: 'permission denied', EAGAIN: 'too many processes', E2BIG: 'arguments too long' }[code] ?? String(error)
-  )
+  return reasons[code] ?? (error instanceof Error ? error.message : String(error))
+}
+
+/** By errno of execve(2) and fork(2); the program itself was found before. */
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'its interpreter (the first line of a script) or loader does not exist',
+  EACCES: 'permission denied',
+  EAGAIN: 'there are too many processes',
+  E2BIG: 'its arguments and environment are too long',
 }
