@@ -44,7 +44,6 @@ test('the first command that needs a daemon starts one in the background, which 
   const place = temporaryHome(t, 1)
   const client = createClient({ place, start: () => startInBackground(place, [...smallDaemon, '--ready-fd', '3']) })
   const { daemon } = await client.status()
-  t.after(() => client.stopDaemon(false))
   assert.notEqual(daemon.pid, process.pid)
   const [, , , , , session] = readFileSync(`/proc/${daemon.pid}/stat`, 'utf8').split(' ')
   assert.equal(session, String(daemon.pid), 'it has a session of its own')
@@ -56,7 +55,6 @@ test('commands that all find no daemon end up with the same one', slow, async (t
   const start = () => startInBackground(place, [...smallDaemon, '--ready-fd', '3'])
   const clients = Array.from({ length: 4 }, () => createClient({ place, start }))
   const pids = await Promise.all(clients.map(async (client) => (await client.status()).daemon.pid))
-  t.after(() => clients[0]?.stopDaemon(false))
   assert.equal(new Set(pids).size, 1)
 })
 
