@@ -34,7 +34,7 @@ export function nextRelease(state: AppState): ReleaseNumber {
   if (candidate) throw refusal(`${named(candidate.number)} is being brought up; wait for it, or abort it first`)
   const next = lastNumber(state) + 1
   if (next > highestNumber)
-    throw refusal(`release numbers end at ${highestNumber}: remove the app's data to begin anew`)
+    throw refusal(`Release numbers end at ${highestNumber}: remove the app's data to begin anew`)
   return next
 }
 
@@ -45,7 +45,7 @@ export function nextRelease(state: AppState): ReleaseNumber {
  */
 export function rollbackTarget(state: AppState, { to, from, now }: RollbackWish): RollbackTarget {
   const active = activeOf(state)
-  if (!active) throw refusal('nothing to roll back: no release is live')
+  if (!active) throw refusal('Nothing to roll back: no release is live')
   if (from !== undefined && from !== active.number) {
     throw refusal(`${named(active.number)} is active, not ${named(from)}: nothing was changed`)
   }
@@ -86,7 +86,7 @@ function formerOf(state: AppState, active: ReleaseRecord, now: string): ReleaseR
     )
   }
   if (!former) {
-    throw refusal(`nothing to roll back to: no release was live before ${named(active.number)}${others(state)}`)
+    throw refusal(`Nothing to roll back to: no release was live before ${named(active.number)}${others(state)}`)
   }
   if (!isOnDiskOnceLive(former)) throw refusal(`${whyNot(former)}${others(state)}`)
   return former
@@ -95,14 +95,14 @@ function formerOf(state: AppState, active: ReleaseRecord, now: string): ReleaseR
 /** Where `--to` goes. */
 function chosen(state: AppState, active: ReleaseRecord, to: ReleaseNumber): ReleaseRecord {
   const target = findRelease(state, to)
-  if (!target) throw refusal(`there is no ${named(to)}${others(state)}`)
+  if (!target) throw refusal(`There is no ${named(to)}${others(state)}`)
   if (target === active) throw refusal(`${named(to)} is active already: nothing was changed`)
   if (!isOnDiskOnceLive(target)) throw refusal(`${whyNot(target)}${others(state)}`)
   return target
 }
 
 function whyNot({ number, liveAt, state, reason }: ReleaseRecord): string {
-  if (liveAt !== null) return `the files of ${named(number)} are no longer on disk (see retain)`
+  if (liveAt !== null) return `The files of ${named(number)} are no longer on disk (see retain)`
   return `${named(number)} ${state === 'failed' ? `never went live: ${reason}` : 'was never live'}`
 }
 

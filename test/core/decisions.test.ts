@@ -80,15 +80,15 @@ test('with --from a rollback acts only if that release is active', () => {
 })
 
 test('with nothing to go back to a rollback says why', () => {
-  refused(newApp, {}, 'nothing to roll back: no release is live')
-  refused(deployed(1), {}, 'nothing to roll back to: no release was live before v1')
+  refused(newApp, {}, 'Nothing to roll back: no release is live')
+  refused(deployed(1), {}, 'Nothing to roll back to: no release was live before v1')
   refused(deployed(1, 2), { to: 2 }, 'v2 is active already: nothing was changed')
-  refused(deployed(1, 2), { to: 9 }, 'there is no v9; possible: --to v1')
+  refused(deployed(1, 2), { to: 9 }, 'There is no v9; possible: --to v1')
 })
 
 test('a rollback to a release whose files are gone is refused', () => {
   const state = play(deployed(1, 2, 3), ...retire(1), { type: 'pruned', release: 1, at })
-  refused(state, { to: 1 }, 'the files of v1 are no longer on disk (see retain); possible: --to v2')
+  refused(state, { to: 1 }, 'The files of v1 are no longer on disk (see retain); possible: --to v2')
 })
 
 test('a retired release is started and proven before a rollback to it', () => {

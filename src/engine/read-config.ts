@@ -1,0 +1,26 @@
+/** The config of an app, from its folder. */
+import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import type { AppConfig } from '../core/app-config.ts'
+import { configName, parseConfig } from '../core/config.ts'
+import { usageError } from '../core/errors.ts'
+
+/**
+ * The checked `cutover.yaml` of the folder.
+ * @throws CutoverError `usage` if there is none, if it cannot be read, or with all that is wrong in it
+ */
+export async function readConfig(directory: string): Promise<AppConfig> {
+  const text = await readFile(join(directory, configName), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw usageError(unreadable(directory, error.code))
+  })
+  return parseConfig(text, { file: configName, cores: availableParallelism() })
+}
+
+function unreadable(directory: string, code: string | undefined): string {
+  if (code === 'ENOENT') {
+    return `There is no ${configName} in ${directory}. Go to the app's folder, or write one: app, run and port are enough.`
+  }
+  const why = code === 'EACCES' ? 'no permission' : code === 'EISDIR' ? 'it is a folder' : (code ?? 'unknown error')
+  return `${join(directory, configName)} cannot be read: ${why}.`
+}
