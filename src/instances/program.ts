@@ -3,7 +3,11 @@ import { execFile } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import process from 'node:process'
+import { promisify } from 'node:util'
 import { failure } from '../core/errors.ts'
+import { type Credentials, withCredentials } from '../linux/credentials.ts'
+import { closeDescriptorsOnExec } from '../linux/descriptors.ts'
+import { groupsOf } from '../linux/users.ts'
 
 /** The user that runs something of an app. */
 export interface RunAs {
@@ -13,17 +17,18 @@ export interface RunAs {
   readonly name: string
 }
 
-/** What execve(2) gets. */
+/** What execve(2) gets, and as whom. */
 export interface Program {
   readonly file: string
   /** The name by which the program is told to have been called. */
   readonly argv0: string
   readonly args: readonly string[]
+  /** null: our own. */
+  readonly credentials: Credentials | null
 }
 
 /**
- * The program of a command, as a shell would find it: by PATH, or relative to the directory if its name has a slash. As another user it is
- * wrapped in setpriv(1), which sets uid, gid and the user's other groups and becomes the program.
+ * The program of a command, as a shell would find it: by PATH, or relative to the directory if its name has a slash.
  * @param user null, or our own uid: runs as we do
  * @throws CutoverError `failed`: the directory or the program is missing, no executable file, or closed to the user.
  */
@@ -37,13 +42,12 @@ export async function findProgram(request: {
   const [name = '', ...args] = command
   if (!isDirectory(directory)) throw failure(`The directory ${directory} does not exist. Nothing was started.`)
   const file = search(name, directory, path)
-  if (user === null || user.uid === process.getuid?.()) return { file, argv0: name, args }
+  if (user === null || user.uid === process.getuid?.()) return { file, argv0: name, args, credentials: null }
   if (process.getuid?.() !== 0)
     throw failure(`Only a daemon that runs as root can start programs as user ${user.name}. Nothing was started.`)
-  const setpriv = search('setpriv', '/', '/usr/bin:/bin:/usr/sbin:/sbin')
-  const become = ['--reuid', String(user.uid), '--regid', String(user.gid), groupsOf(user), '--']
-  await mayRun(setpriv, become, user, directory, resolve(directory, file))
-  return { file: setpriv, argv0: 'setpriv', args: [...become, file, ...args] }
+  const credentials = { uid: user.uid, gid: user.gid, groups: await groupsOf(user) }
+  await mayRun(credentials, user, directory, resolve(directory, file))
+  return { file, argv0: name, args, credentials }
 }
 
 /** A name with a slash stays as it was written, as in a shell: scripts see it as their own name. */
@@ -80,24 +84,26 @@ function orFalse(look: () => boolean): boolean {
   }
 }
 
-/** setpriv finds the groups of named users only. */
-const groupsOf = (user: RunAs): string => (/^\d+$/.test(user.name) ? '--clear-groups' : '--init-groups')
-
 const closedDirectory = 81
 const closedProgram = 82
 
 /** Asks as that user, because only the kernel knows: root may enter what the user may not (a Node below /root, for example). */
-function mayRun(setpriv: string, become: readonly string[], user: RunAs, directory: string, file: string) {
+async function mayRun(credentials: Credentials, user: RunAs, directory: string, file: string): Promise<void> {
   const script = `test -r "$1" -a -x "$1" || exit ${closedDirectory}; test -x "$2" || exit ${closedProgram}`
-  const args = [...become, '/bin/sh', '-c', script, 'sh', directory, file]
-  return new Promise<void>((done, fail) => {
-    execFile(setpriv, args, { cwd: '/', timeout: 10_000 }, (error, _, stderr) => {
-      if (error === null) return done()
-      if (error.code === closedDirectory)
-        return fail(failure(`The user ${user.name} may not read the directory ${directory}. Nothing was started.`))
-      if (error.code === closedProgram)
-        return fail(failure(`The user ${user.name} may not run ${file} (see: namei -l ${file}). Nothing was started.`))
-      fail(failure(`Becoming the user ${user.name} failed: ${stderr.trim() || error.message}. Nothing was started.`))
-    })
-  })
+  const args = ['-c', script, 'sh', directory, file]
+  closeDescriptorsOnExec()
+  try {
+    // Nothing of our own environment either: the user can read that of its processes.
+    await withCredentials(credentials, (as) => run('/bin/sh', args, { ...as, cwd: '/', env: {}, timeout: 10_000 }))
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    if (code === closedDirectory)
+      throw failure(`The user ${user.name} may not read the directory ${directory}. Nothing was started.`)
+    if (code === closedProgram)
+      throw failure(`The user ${user.name} may not run ${file} (see: namei -l ${file}). Nothing was started.`)
+    const reason = error instanceof Error ? error.message : String(error)
+    throw failure(`Becoming the user ${user.name} failed: ${reason}. Nothing was started.`, { cause: error })
+  }
 }
+
+const run = promisify(execFile)

@@ -6,7 +6,8 @@ import { dirname } from 'node:path'
 import process from 'node:process'
 import { failure } from '../core/errors.ts'
 import { insideCgroup } from '../linux/cgroup.ts'
-import { closeDescriptorsOnExec } from '../linux/descriptors.ts'
+import { withCredentials } from '../linux/credentials.ts'
+import { closeDescriptorsOnExec, openDescriptors } from '../linux/descriptors.ts'
 import { identify, type ProcessIdentity } from '../linux/process.ts'
 import { withSoftLimit } from '../linux/rlimit.ts'
 import type { Program, RunAs } from './program.ts'
@@ -29,28 +30,19 @@ export interface Spawned {
 
 /**
  * Starts the program. It inherits descriptors 0 to 2 only (0 is /dev/null); libuv gives it default signal dispositions and an empty mask.
- * Its umask is 022 and its soft limit of descriptors 1,024, whatever the daemon's own are.
+ * Its umask is 022 and its soft limit of descriptors 1,024 (more only under a daemon that has hundreds open), whatever the daemon's own are.
  * @throws CutoverError `failed` if the kernel refuses.
  */
 export async function spawnProgram(program: Program, around: Surroundings): Promise<Spawned> {
   closeDescriptorsOnExec()
   const log = openLog(around.logFile, around.user)
   try {
-    const child = insideCgroup(around.cgroup, () =>
-      withSoftLimit('NOFILE', softDescriptors, () =>
-        withUmask(0o022, () =>
-          spawn(program.file, program.args, {
-            argv0: program.argv0,
-            cwd: around.directory,
-            env: around.environment,
-            detached: true,
-            stdio: ['ignore', log, log],
-          }),
-        ),
-      ),
+    const softLimit = Math.max(softDescriptors, openDescriptors() + spareDescriptors)
+    const { child, refusal } = insideCgroup(around.cgroup, () =>
+      withSoftLimit('NOFILE', softLimit, () => withUmask(0o022, () => launch(program, around, log))),
     )
-    if (child.pid === undefined) {
-      const [error] = await once(child, 'error').catch((error: unknown) => [error])
+    if (child?.pid === undefined) {
+      const [error] = child === null ? [refusal] : await once(child, 'error').catch((error: unknown) => [error])
       throw failure(`${program.file} could not be started: ${explain(error)}.`, { cause: error })
     }
     // It may have ended already, but is not reaped before Node's loop goes on.
@@ -64,6 +56,34 @@ export async function spawnProgram(program: Program, around: Surroundings): Prom
 
 /** What a login shell has; the hard limit stays, so that an app may raise its own. */
 const softDescriptors = 1024
+
+/**
+ * The limit holds for the daemon too while it forks, which takes descriptors, and its other threads may be copying files. It cannot be
+ * lowered in the child: before execve(2) only libuv runs there, and after it the app may have read or raised it already.
+ */
+const spareDescriptors = 256
+
+/** Node throws some refusals of the kernel (E2BIG, for example) and makes events of others, which leave a child without a pid. */
+function launch({ file, args, argv0, credentials }: Program, { directory, environment }: Surroundings, log: number) {
+  try {
+    const child = withCredentials(credentials, (as) =>
+      spawn(file, args, {
+        ...as,
+        argv0,
+        cwd: directory,
+        env: { ...addedByNode, ...environment },
+        detached: true,
+        stdio: ['ignore', log, log],
+      }),
+    )
+    return { child, refusal: null }
+  } catch (error) {
+    return { child: null, refusal: error }
+  }
+}
+
+/** What Node hands on from its own environment unasked, unless it is there. */
+const addedByNode = { NODE_V8_COVERAGE: undefined }
 
 function openLog(file: string, user: RunAs | null): number {
   mkdirSync(dirname(file), { recursive: true })
@@ -92,5 +112,6 @@ const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'its interpreter (the first line of a script) or loader does not exist',
   EACCES: 'permission denied',
   EAGAIN: 'there are too many processes',
-  E2BIG: 'its arguments and environment are too long',
+  E2BIG: 'its arguments and environment, or a single one of them, are too long',
+  ETXTBSY: 'the file is open for writing',
 }

@@ -1,4 +1,5 @@
 /** Keeping this process's descriptors out of the programs that it starts. */
+import { readdirSync } from 'node:fs'
 import koffi from 'koffi'
 import { SystemError } from './ffi.ts'
 
@@ -15,3 +16,6 @@ const closeOnExec = 4
 export function closeDescriptorsOnExec(): void {
   if (closeRange(3, last, closeOnExec) === -1) throw new SystemError('close_range', koffi.errno())
 }
+
+/** How many descriptors this process has open. */
+export const openDescriptors = (): number => readdirSync('/proc/self/fd').length

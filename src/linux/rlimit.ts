@@ -18,7 +18,8 @@ export function limitOf(resource: Resource): Limit {
 
 /**
  * Runs `act` with the soft limit lowered to at most `soft`, and sets it back: what `act` starts inherits the lower one. Node raises its own
- * soft limit to the hard one at start-up; programs that use select(2), or size tables by the limit, must not inherit that. `act` must not suspend.
+ * soft limit to the hard one at start-up; programs that use select(2), or size tables by the limit, must not inherit that. `act` must not
+ * suspend. Every thread of this process is under the limit meanwhile: a descriptor of that number or above cannot be opened (EMFILE).
  */
 export function withSoftLimit<T>(resource: Resource, soft: number, act: () => T): T {
   const before = limitOf(resource)
