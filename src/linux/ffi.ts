@@ -2,7 +2,7 @@
  * The way to the kernel: raw system calls through the C library's `syscall(2)`. Everything else in this folder is built on it.
  * Not variadic on purpose, so that one prepared call serves all: 145 ns each.
  */
-import { getSystemErrorName } from 'node:util'
+import { constants } from 'node:os'
 import koffi from 'koffi'
 
 const libc = koffi.load(null)
@@ -11,6 +11,13 @@ const raw = libc.func('long syscall(long, int64_t, int64_t, int64_t, int64_t, in
 /** What a system call may take: a number, a pointer as a bigint, a buffer whose address is meant, or null for NULL. */
 export type Argument = number | bigint | Uint8Array | null
 
+/** Where two names have one number the first in the alphabet stands: EAGAIN. */
+const errorNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(constants.errno)
+    .toSorted(([a], [b]) => b.localeCompare(a))
+    .map(([name, number]) => [number, name]),
+)
+
 /** A system call failed. `code` is the errno's name, as in `ENOENT`; the message names the call. See errno(3). */
 export class SystemError extends Error {
   readonly call: string
@@ -18,7 +25,7 @@ export class SystemError extends Error {
   readonly errno: number
 
   constructor(call: string, errno: number, detail = '') {
-    const code = getSystemErrorName(-errno)
+    const code = errorNames.get(errno) ?? `errno ${errno}`
     super(`${call}: ${code}${detail && `: ${detail}`}`)
     this.name = 'SystemError'
     this.call = call
@@ -43,6 +50,7 @@ const numbers = {
     setsockopt: 54,
     getsockopt: 55,
     flock: 73,
+    accept4: 288,
     mount: 165,
     umount2: 166,
     prlimit64: 302,
@@ -65,6 +73,7 @@ const numbers = {
     setsockopt: 208,
     getsockopt: 209,
     flock: 32,
+    accept4: 242,
     mount: 40,
     umount2: 39,
     prlimit64: 261,

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the two look-up programs have in common: whether a packet is for a socket, and giving it to that socket. */
+#pragma once
+#include "address.h"
+
+static __always_inline struct connection incoming(struct bpf_sk_lookup *ctx)
+{
+	struct connection c = {
+		.remote = ADDRESS(ctx->family, ctx->remote_ip4, ctx->remote_ip6),
+		.local = ADDRESS(ctx->family, ctx->local_ip4, ctx->local_ip6),
+		.remote_port = bpf_ntohs(ctx->remote_port),
+		.local_port = ctx->local_port,
+		.protocol = ctx->protocol,
+	};
+	return c;
+}
+
+/* The one release of the app that this connection must reach, as a key; 0: any. */
+static __always_inline __u32 goal_of(const struct connection *c, __u32 app)
+{
+	struct goal *goal = bpf_map_lookup_elem(&who, c);
+	return goal && goal->release >> 16 == app ? goal->release : 0;
+}
+
+/* Is the packet for the address that the socket asked for? sk_lookup skips the kernel's own check. */
+static __always_inline __u32 fits(struct bpf_sk_lookup *ctx, const struct address *to, struct bpf_sock *sk)
+{
+	struct address bound = ADDRESS(sk->family, sk->src_ip4, sk->src_ip6);
+	__u32 device = zero(sk->bound_dev_if) | zero(sk->bound_dev_if ^ ctx->ingress_ifindex);
+	/* `::` takes IPv4 too, unless it is IPv6 only: then bpf_sk_assign refuses. */
+	return device & (same(&bound, to) | is_any(&bound) | (is_ip4(&bound) & zero(bound.word[3]) & is_ip4(to)));
+}
+
+/* Assigns the socket in a place. Fails if the place is empty, the address another, or the socket listens no longer. */
+static __always_inline bool assign(struct bpf_sk_lookup *ctx, const struct address *to, struct place *place)
+{
+	struct bpf_sock *sk = bpf_map_lookup_elem(&places, place);
+	if (!sk)
+		return false;
+	long failed = 1;
+	if (fits(ctx, to, sk))
+		failed = bpf_sk_assign(ctx, sk, BPF_SK_LOOKUP_F_NO_REUSEPORT); /* or the kernel would hash over the group */
+	bpf_sk_release(sk);
+	return !failed;
+}
+
+static __always_inline struct place first_place(struct bpf_sk_lookup *ctx, __u32 release)
+{
+	struct place place = { .release = release, .port = ctx->local_port, .protocol = ctx->protocol };
+	return place;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Which socket gets a new connection: runs in the network namespace for every packet that meets no established connection. It speaks only
+ * for ports in `ports`; for any other it returns SK_PASS, as if it were not there. What neither the active release nor its standby can take
+ * goes on to nobody.bpf.c. See Documentation/bpf/prog_sk_lookup.rst (Linux 5.9).
+ */
+#include "choice.h"
+
+/* Gives the connection to a release, its listeners taking turns. The ACK of a SYN cookie gets the place that its SYN was given. */
+static __always_inline bool give(struct bpf_sk_lookup *ctx, struct connection *c, __u32 release)
+{
+	const struct address *to = &c->local;
+	struct place place = first_place(ctx, release);
+	struct seats *row = bpf_map_lookup_elem(&seats, &place);
+	if (!row)
+		return false;
+	if (!used(row, 1))
+		return assign(ctx, to, &place);
+
+	struct given *before = bpf_map_lookup_elem(&turns, c);
+	if (before && before->release == release) {
+		place.n = before->n;
+		if (assign(ctx, to, &place))
+			return true;
+	}
+	__u32 *turn = ctx->family == AF_INET ? &row->turn[0] : &row->turn[1];
+	__u32 start = __sync_fetch_and_add(turn, 1);
+	for (__u32 i = 0; i < LISTENERS && used(row, i); i++) {
+		place.n = (start + i) % row->high;
+		if (!assign(ctx, to, &place))
+			continue;
+		if (i)
+			__sync_fetch_and_add(turn, i); /* or whoever follows an empty place would get its turns as well */
+		struct given now = { .release = release, .n = place.n };
+		bpf_map_update_elem(&turns, c, &now, BPF_ANY);
+		return true;
+	}
+	return false;
+}
+
+SEC("sk_lookup") int lookup(struct bpf_sk_lookup *ctx)
+{
+	struct port *port = port_of(ctx->protocol, ctx->local_port);
+	if (!port)
+		return SK_PASS;
+	__u32 app = port->app;
+	struct word word = word_of(app);
+	struct connection c = incoming(ctx);
+	__u32 goal = goal_of(&c, app);
+
+	__u32 first = goal ? goal : word.active ? release_key(app, word.active) : 0;
+	if (first && give(ctx, &c, first))
+		return SK_PASS;
+	if (!goal && word.flags & WORD_FAILOVER && word.standby && give(ctx, &c, release_key(app, word.standby))) {
+		count(FAILED_OVER);
+		return SK_PASS;
+	}
+	bpf_tail_call(ctx, &next, 0);
+	return SK_DROP;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,109 @@
+/** The programs and maps that all apps share: found where they are pinned, or loaded, proven, attached and pinned. */
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  type BpfMap,
+  createLink,
+  createMap,
+  getPinned,
+  type KernelObject,
+  openMap,
+  openTarget,
+  pin,
+} from '../../linux/bpf.ts'
+import { type BpfObject, loadPrograms, readObject } from '../../linux/bpf-object.ts'
+import { Descriptor } from '../../linux/ffi.ts'
+import { layoutVersion, maxAlive, portOfKey, u32 } from './layout.ts'
+import { proveHarmless } from './proof.ts'
+
+/** The maps of bpf/maps.h. */
+const mapNames = [
+  'places',
+  'owners',
+  'seats',
+  'ports',
+  'apps',
+  'alive',
+  'holds',
+  'stamps',
+  'who',
+  'turns',
+  'binders',
+  'tallies',
+  'counters',
+  'next',
+] as const
+
+export type Maps = Readonly<Record<(typeof mapNames)[number], BpfMap>>
+
+export interface Kernel extends Disposable {
+  readonly maps: Maps
+  /** The program of the SO_REUSEPORT groups. */
+  readonly group: KernelObject
+  /** Where the releases' hooks are pinned. */
+  readonly releases: string
+  readonly hooks: BpfObject
+}
+
+const objectAt = (name: string): BpfObject => readObject(new URL(`../../../bpf/${name}.o`, import.meta.url))
+
+/** The link is pinned last: where it is, everything is. */
+const linkName = 'lookup'
+
+/**
+ * Finds or makes the kernel's part, in a directory of a bpffs.
+ * @throws CutoverError `failed` if the look-up program could not be proven; SystemError if the kernel refuses
+ */
+export function openKernel(pins: string): Kernel {
+  const root = join(pins, String(layoutVersion))
+  const lookup = objectAt('lookup')
+  const found = existsSync(join(root, 'links', linkName))
+  if (!found) rmSync(root, { recursive: true, force: true })
+  using owned = new DisposableStack()
+  const maps = Object.fromEntries(
+    mapNames.map((name) => {
+      const definition = lookup.maps[name] ?? objectAt('hooks').maps[name] ?? objectAt('nobody').maps[name]
+      if (definition === undefined) throw new Error(`no program describes the map ${name}`)
+      const path = join(root, 'maps', name)
+      return [name, owned.use(found ? openMap(path, definition) : createMap(definition, name))]
+    }),
+  ) as unknown as Maps
+  const group = owned.use(found ? getPinned(join(root, 'programs', 'group')) : load(root, maps, lookup))
+  const all = owned.move()
+  return {
+    maps,
+    group,
+    releases: join(root, 'releases'),
+    hooks: objectAt('hooks'),
+    [Symbol.dispose]: () => all.dispose(),
+  }
+}
+
+/** Takes every pin away. What is attached stays until the last descriptor is closed as well. */
+export const removePins = (pins: string): void => rmSync(pins, { recursive: true, force: true })
+
+/** @returns the group's program */
+function load(root: string, maps: Maps, object: BpfObject): KernelObject {
+  using owned = new DisposableStack()
+  const programOf = (from: BpfObject, name: string, constants: Uint8Array | null = null): KernelObject => {
+    const loaded = loadPrograms(from, maps, constants)[name]
+    if (loaded === undefined) throw new Error(`there is no program ${name}`)
+    return owned.use(loaded.program)
+  }
+  const lookup = programOf(object, 'lookup')
+  const group = programOf(objectAt('group'), 'group')
+  const nobody = objectAt('nobody')
+  for (let slot = 0; slot <= maxAlive; slot++) maps.next.set(u32(slot), u32(programOf(nobody, 'nobody', u32(slot)).fd))
+  proveHarmless(lookup, ownPorts(maps))
+
+  for (const folder of ['maps', 'programs', 'links', 'releases'])
+    mkdirSync(join(root, folder), { recursive: true, mode: 0o700 })
+  for (const name of mapNames) pin(maps[name], join(root, 'maps', name))
+  pin(group, join(root, 'programs', 'group'))
+  using namespace = openTarget('/proc/self/ns/net')
+  using link = createLink(lookup, 'sk_lookup', namespace.fd)
+  pin(link, join(root, 'links', linkName))
+  return new Descriptor(group.release())
+}
+
+const ownPorts = (maps: Maps): Set<number> => new Set(maps.ports.keys().map(portOfKey))

@@ -1,0 +1,101 @@
+/** What the kernel's maps hold, as bytes: the counterpart of bpf/maps.h. A change there is a new version here. */
+
+import type { AppId, ReleaseNumber } from '../../core/words.ts'
+import { addressBytes } from '../../linux/sockets.ts'
+
+/** Part of the path of every pin: programs and maps of another layout are never taken for these. */
+export const layoutVersion = 1
+
+/** A release of an app. Release 0 of an app is its park. */
+export interface ReleaseRef {
+  readonly app: AppId
+  readonly release: ReleaseNumber
+}
+
+/** Most listening sockets of a release on one port, most releases of an app that live at one time. */
+export const maxListeners = 64
+export const maxAlive = 8
+
+export const tcp = 6
+export const portDeclared = 1
+export const wordHold = 1
+
+/** How the kernel counts what happened, in the order of `enum counter`. */
+export const counterNames = [
+  'no_place',
+  'foreign_namespace',
+  'others_port',
+  'in_use',
+  'swallowed',
+  'mptcp_refused',
+  'dropped',
+  'parked',
+  'too_late',
+  'failed_over',
+  'migrated',
+  'no_heir',
+  'closed_late',
+] as const
+
+/** A release in one number, as in every key. */
+export const releaseKey = ({ app, release }: ReleaseRef): number => app * 0x1_0000 + release
+export const refOfKey = (key: number): ReleaseRef => ({ app: Math.floor(key / 0x1_0000), release: key % 0x1_0000 })
+
+export const u32 = (...values: readonly number[]): Buffer => {
+  const bytes = Buffer.alloc(values.length * 4)
+  for (const [index, value] of values.entries()) bytes.writeUInt32LE(value, index * 4)
+  return bytes
+}
+
+export const u64 = (...values: readonly bigint[]): Buffer => {
+  const bytes = Buffer.alloc(values.length * 8)
+  for (const [index, value] of values.entries()) bytes.writeBigUInt64LE(value, index * 8)
+  return bytes
+}
+
+/** Where a listener of a release stands on a port. */
+export interface Place {
+  readonly ref: ReleaseRef
+  readonly port: number
+  readonly n: number
+}
+
+/** `struct place` */
+export function placeKey({ ref, port, n }: Place): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeUInt32LE(releaseKey(ref), 0)
+  bytes.writeUInt16LE(port, 4)
+  bytes.writeUInt8(tcp, 6)
+  bytes.writeUInt8(n, 7)
+  return bytes
+}
+
+export const placeOf = (key: Buffer): Place => ({
+  ref: refOfKey(key.readUInt32LE(0)),
+  port: key.readUInt16LE(4),
+  n: key.readUInt8(7),
+})
+
+export const portKey = (port: number): Buffer => u32(tcp * 0x1_0000 + port)
+export const portOfKey = (key: Buffer): number => key.readUInt16LE(0)
+
+/** `struct port` */
+export const portValue = (app: AppId, declared: boolean): Buffer => u32(app + (declared ? portDeclared * 0x1_0000 : 0))
+export const ownerOfPort = (value: Buffer): { readonly app: AppId; readonly declared: boolean } => ({
+  app: value.readUInt16LE(0),
+  declared: (value.readUInt16LE(2) & portDeclared) !== 0,
+})
+
+/** `struct connection`: as its receiver sees it. */
+export function connectionKey(
+  remote: { address: string; port: number },
+  local: { address: string; port: number },
+): Buffer {
+  const bytes = Buffer.alloc(40)
+  addressBytes(remote.address).copy(bytes, 0)
+  addressBytes(local.address).copy(bytes, 16)
+  bytes.writeUInt16LE(remote.port, 32)
+  bytes.writeUInt16LE(local.port, 34)
+  bytes.writeUInt32LE(tcp, 36)
+  return bytes
+}

@@ -1,0 +1,69 @@
+/** The listening sockets that have a place in the kernel's map, as sock_diag(7) describes them. */
+import { listenersOn, type TcpSocket } from '../../linux/sock-diag.ts'
+import type { Maps } from './kernel.ts'
+import { type Place, placeKey, placeOf, type ReleaseRef, releaseKey } from './layout.ts'
+
+export interface Listener {
+  readonly port: number
+  readonly family: 'ipv4' | 'ipv6'
+  /** As `0.0.0.0`, `::`, `::ffff:127.0.0.1`. */
+  readonly address: string
+  readonly v6only: boolean
+  /** Index of the interface that it is bound to; 0: any. */
+  readonly device: number
+  readonly uid: number
+  /** Its number among the release's listeners on the port. */
+  readonly place: number
+  readonly cookie: bigint
+  /** Id of the cgroup of the worker that opened it; 0n for park. */
+  readonly worker: bigint
+  /** Connections that wait to be accepted. */
+  readonly waiting: number
+}
+
+/** The rows of the map `seats`: a release and a port that it ever listened on. */
+export const rowsOf = (maps: Maps, ref: ReleaseRef): Place[] => {
+  const key = releaseKey(ref)
+  return maps.seats
+    .keys()
+    .map(placeOf)
+    .filter((row) => releaseKey(row.ref) === key)
+}
+
+/** The places of a row that were ever taken, the lowest first. */
+export function placesOf(maps: Maps, row: Place): Place[] {
+  const high = maps.seats.get(placeKey({ ...row, n: 0 }))?.readUInt32LE(0) ?? 0
+  return Array.from({ length: high }, (_, n) => ({ ...row, n }))
+}
+
+/** What listens for the release at this moment. A socket that was shut down has a place and does not listen. */
+export function listenersFor(maps: Maps, ref: ReleaseRef): Listener[] {
+  const places = rowsOf(maps, ref).flatMap((row) => placesOf(maps, row))
+  const taken = places.flatMap((place) => {
+    const cookie = maps.places.get(placeKey(place))?.readBigUInt64LE(0)
+    return cookie === undefined ? [] : [{ place, cookie }]
+  })
+  if (taken.length === 0) return []
+  const sockets = new Map<bigint, TcpSocket>()
+  for (const socket of listenersOn([...new Set(taken.map(({ place }) => place.port))]))
+    sockets.set(socket.cookie, socket)
+  return taken.flatMap(({ place, cookie }) => {
+    const socket = sockets.get(cookie)
+    if (socket === undefined) return []
+    const worker = maps.owners.get(placeKey(place))?.readBigUInt64LE(8) ?? 0n
+    return [
+      {
+        port: place.port,
+        family: socket.family,
+        address: socket.localAddress,
+        v6only: socket.v6only,
+        device: socket.interface,
+        uid: socket.uid,
+        place: place.n,
+        cookie,
+        worker,
+        waiting: socket.receiveQueue,
+      },
+    ]
+  })
+}

@@ -1,0 +1,40 @@
+/** A connection that reaches exactly one release, dark or not: nobody outside can make one. */
+import { Socket } from 'node:net'
+import { beginConnect, bind, boundPort, tcpSocket } from '../../linux/sockets.ts'
+import type { Maps } from './kernel.ts'
+import { connectionKey, type ReleaseRef, releaseKey, u32 } from './layout.ts'
+import type { Listener } from './listeners.ts'
+
+/**
+ * Connects to the listener as a client on this machine would; the release sees an ordinary connection. The kernel is told beforehand whom
+ * the connection is for, and forgets it when the socket closes. Whether it was refused, the socket's first event tells.
+ */
+export function probe(maps: Maps, ref: ReleaseRef, listener: Listener): Socket {
+  const address = reachable(listener)
+  const family = address.includes(':') ? 'ipv6' : 'ipv4'
+  const raw = tcpSocket(family)
+  try {
+    bind(raw, { family, address, port: 0 })
+    const key = connectionKey({ address, port: boundPort(raw) }, { address, port: listener.port })
+    maps.who.set(key, u32(releaseKey(ref), 1))
+    try {
+      beginConnect(raw, { family, address, port: listener.port })
+    } catch (error) {
+      maps.who.delete(key)
+      throw error
+    }
+    const socket = new Socket({ fd: raw.release(), readable: true, writable: true })
+    socket.once('close', () => maps.who.delete(key))
+    return socket
+  } catch (error) {
+    raw[Symbol.dispose]()
+    throw error
+  }
+}
+
+/** An address of this machine at which the listener takes connections. */
+function reachable({ family, address, v6only }: Listener): string {
+  if (address === '0.0.0.0') return '127.0.0.1'
+  if (address === '::') return v6only ? '::1' : '127.0.0.1'
+  return family === 'ipv6' ? address.replace(/^::ffff:(?=\d+\.)/, '') : address
+}
