@@ -1,0 +1,106 @@
+/** The SQLite file: its tables, and transactions. Every change of the state is one transaction; see https://sqlite.org/wal.html. */
+import { chmodSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { failure } from '../core/errors.ts'
+
+export type Database = DatabaseSync
+
+const version = 1
+
+const tables = `
+  CREATE TABLE apps (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    -- index in the kernel's maps, 1 to 255; null once removed, so that it can be given to another app
+    slot INTEGER UNIQUE,
+    directory TEXT NOT NULL,
+    -- the PATH of whoever deployed last
+    path TEXT NOT NULL,
+    -- 1: it has answered HTTP while live, and has to from then on
+    http INTEGER NOT NULL DEFAULT 0,
+    stopped INTEGER NOT NULL DEFAULT 0,
+    rolled_back TEXT
+  ) STRICT;
+  CREATE TABLE releases (
+    app INTEGER NOT NULL REFERENCES apps,
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    label TEXT,
+    live_at INTEGER,
+    before INTEGER,
+    on_disk INTEGER NOT NULL,
+    reason TEXT,
+    since TEXT NOT NULL,
+    config TEXT,
+    owner TEXT,
+    PRIMARY KEY (app, number)
+  ) STRICT;
+  CREATE TABLE workers (
+    app INTEGER NOT NULL,
+    release INTEGER NOT NULL,
+    worker INTEGER NOT NULL,
+    pid INTEGER,
+    -- field 22 of /proc/pid/stat: a pid alone may be somebody else's by now
+    start_time INTEGER,
+    restarts INTEGER NOT NULL,
+    PRIMARY KEY (app, release, worker)
+  ) STRICT;
+  CREATE TABLE operations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app INTEGER NOT NULL REFERENCES apps,
+    kind TEXT NOT NULL,
+    release INTEGER,
+    -- the step that is about to be done, written before it is
+    step TEXT NOT NULL,
+    at TEXT NOT NULL,
+    by TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    text TEXT NOT NULL,
+    receipt TEXT
+  ) STRICT;
+  CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    app TEXT,
+    release INTEGER,
+    event TEXT NOT NULL,
+    text TEXT NOT NULL
+  ) STRICT;
+`
+
+/**
+ * Opens the database, and makes it if it is not there.
+ * @throws CutoverError `failed` if it was written by a newer version, or is no database.
+ */
+export function openDatabase(file: string): Database {
+  try {
+    const database = new DatabaseSync(file, { timeout: 5000 })
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON')
+    chmodSync(file, 0o600)
+    const found = Number(database.prepare('PRAGMA user_version').get()?.user_version)
+    if (found > version) {
+      database.close()
+      throw failure(
+        `${file} was written by a newer Cutover (layout ${found}; this one knows ${version}); nothing was changed`,
+      )
+    }
+    if (found === 0) transaction(database, () => database.exec(`${tables}; PRAGMA user_version = ${version}`))
+    return database
+  } catch (error) {
+    if (error instanceof Error && 'errcode' in error) throw failure(`${file}: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+/** Runs `change` in one transaction: all of it is in the file at the end, or nothing. Transactions do not nest. */
+export function transaction<T>(database: Database, change: () => T): T {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const result = change()
+    database.exec('COMMIT')
+    return result
+  } catch (error) {
+    database.exec('ROLLBACK')
+    throw error
+  }
+}
