@@ -49,8 +49,9 @@ export interface AppConfig {
   readonly warmup: readonly WarmupRequest[]
   readonly deployTimeoutMs: number
   readonly drainTimeoutMs: number
-  /** Ends with the last signal; `stopTimeoutMs` follows the last step, then SIGKILL. */
   readonly stop: readonly StopStep[]
+  /** How long after the last of these steps SIGKILL follows. */
+  readonly stopTimeoutMs: number
   readonly standbyKeep: number
   readonly holdMs: number
   readonly retain: number

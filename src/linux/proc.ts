@@ -1,5 +1,5 @@
 /** What /proc tells about processes. See proc(5); a process that has gone reads as null or as nothing. */
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Pid } from '../core/words.ts'
 
@@ -69,3 +69,13 @@ function unlessGone(act: () => string): string | null {
 
 /** ESRCH: the process ended between open and read. EACCES, EPERM: another user's. */
 const gone = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM'])
+
+/** The inodes of the sockets that the process has open; none if it has gone. */
+export function socketInodes(pid: Pid): number[] {
+  const directory = `/proc/${pid}/fd`
+  const names = unlessGone(() => readdirSync(directory).join('\n'))?.split('\n') ?? []
+  return names.flatMap((fd) => {
+    const inode = /^socket:\[(\d+)\]$/.exec(unlessGone(() => readlinkSync(`${directory}/${fd}`)) ?? '')?.[1]
+    return inode === undefined ? [] : [Number(inode)]
+  })
+}

@@ -16,8 +16,8 @@ export const command = (): Command =>
     .action(validate)
 
 async function validate(directory: string, { json }: { readonly json?: boolean }): Promise<void> {
-  const { loadConfig } = await import('../../core/config.ts')
-  const config = loadConfig(resolve(directory))
+  const { readConfig } = await import('../../engine/read-config.ts')
+  const config = await readConfig(resolve(directory))
   const ports = config.ports.map(({ port }) => port)
   if (json) sayJson({ schema, valid: true, app: config.app, ports })
   else say(`cutover.yaml is right: ${config.app} on ${portList(ports)}.`)

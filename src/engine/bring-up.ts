@@ -1,0 +1,192 @@
+/** From the files of a release to one that is proven ready, dark: start, health, warm-up. Deploy, rollback, start and recovery use it. */
+import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { failure } from '../core/errors.ts'
+import { isCandidate } from '../core/states.ts'
+import type { AppName, ReleaseNumber } from '../core/words.ts'
+import { runCommand } from '../instances/command.ts'
+import { hostOf, untilHealthy } from '../instances/health.ts'
+import { startInstance } from '../instances/instance.ts'
+import { warmUp } from '../instances/warmup.ts'
+import { cgroupId, createCgroup } from '../linux/cgroup.ts'
+import { describeExit } from '../linux/process.ts'
+import type { Listener } from '../strategies/steer/steering.ts'
+import { type ReleaseSetup, setupOf } from './instance-spec.ts'
+import { keyOf, type Node, now, type Running, refOf } from './node.ts'
+import { requireFreeWildcards, requireNoOverlap } from './ports.ts'
+import type { Steps } from './steps.ts'
+import { supervisorOf } from './supervise.ts'
+import { takeDown } from './take-down.ts'
+
+export interface BringUp {
+  readonly app: AppName
+  readonly release: ReleaseNumber
+  readonly steps: Steps
+  readonly signal: AbortSignal
+}
+
+export interface Proven {
+  readonly running: Running
+  /** Milliseconds from its start until it was ready. */
+  readonly readyMs: number
+  /** It was found to speak HTTP; null if nobody asked. */
+  readonly http: boolean | null
+  /** Aborted, with the reason, when a process of it ended. To be looked at in the last moment before traffic comes. */
+  readonly broken: AbortSignal
+}
+
+/** How often the kernel's map is read while a candidate starts: a read takes a microsecond, and it ends with the start. */
+const lookMs = 10
+
+/**
+ * Starts the release and proves it ready within its `deploy_timeout`. It stays dark; a candidate walks through its states.
+ * @throws CutoverError `failed` with what it did instead; then nothing of it runs
+ */
+export async function bringUp(node: Node, { app: name, release, steps, signal }: BringUp): Promise<Proven> {
+  const setup = await setupOf(node, name, release)
+  const began = performance.now()
+  const broken = new AbortController()
+  const late = AbortSignal.timeout(setup.config.deployTimeoutMs)
+  const over = AbortSignal.any([signal, broken.signal, late])
+  try {
+    advance(node, name, release, 'begin')
+    const { running, listeners } = await steps.run('start', setup.config.run.join(' '), async () => {
+      const running = await launch(node, name, release, setup, broken)
+      const listeners = await untilListening(node, running, over)
+      requireNoOverlap(node, name, running.ref.app, listeners)
+      return { running, listeners, text: startedText(running, listeners) }
+    })
+    advance(node, name, release, 'warm')
+    const asked = listenerAsked(running, listeners)
+    const expectHttp = node.store.apps.get(name).http
+    const connect = async () => node.steering().probe(running.ref, asked)
+    const { http } = await steps.run('healthy', 'health', () => prove(setup, expectHttp, connect, asked.port, over))
+    if (setup.config.warmup.length > 0) {
+      await steps.run('warmup', 'warmup', () =>
+        warmUp({ requests: setup.config.warmup, connect, host: hostOf(setup.config.health, asked.port), signal: over }),
+      )
+    }
+    node.steering().park(running.ref.app)
+    advance(node, name, release, 'ready')
+    return { running, readyMs: performance.now() - began, http, broken: broken.signal }
+  } catch (error) {
+    // Why a process ended counts for more than what the waiting for it said.
+    const reason = broken.signal.aborted ? broken.signal.reason : error
+    await takeDown(node, name, release)
+    throw reason
+  }
+}
+
+/** A candidate takes the next step; a release that is started again while it is recorded as active has none. */
+function advance(node: Node, name: AppName, release: ReleaseNumber, type: 'begin' | 'warm' | 'ready'): void {
+  const state = node.store.apps.state(name).releases.find(({ number }) => number === release)?.state
+  if (state === undefined || state === 'active') return
+  if (type === 'begin' || isCandidate(state)) node.store.apps.change(name, { type, release, at: now() })
+}
+
+async function launch(
+  node: Node,
+  name: AppName,
+  release: ReleaseNumber,
+  { config, owner, cgroup, spec }: ReleaseSetup,
+  broken: AbortController,
+): Promise<Running> {
+  const app = node.store.apps.get(name)
+  const steering = node.steering()
+  const ref = refOf(app, release)
+  const ports = config.ports.map(({ port }) => port)
+  requireFreeWildcards(node, name, app.slot, ports)
+  steering.addApp(app.slot, { ports, holdMs: config.holdMs })
+  createCgroup(cgroup)
+  steering.addRelease(ref, cgroup)
+  const supervisor = supervisorOf(node, name, release)
+  const instance = await startInstance(spec, (event) => {
+    if (event.type === 'exit') broken.abort(failure(`pid ${event.pid} ${describeExit(event.status)}`))
+    supervisor(event)
+  })
+  const running: Running = { app: name, release, ref, cgroup, config, owner, instance }
+  node.running.set(keyOf(name, release), running)
+  node.store.apps.keepWorkers(name, release, instance.workers())
+  return running
+}
+
+/** Every worker has to listen on every declared port. */
+async function untilListening(
+  node: Node,
+  { ref, cgroup, config, instance }: Running,
+  over: AbortSignal,
+): Promise<Listener[]> {
+  const workers = instance.workers().map(({ worker }) => cgroupId(`${cgroup}/w${worker}`))
+  for (;;) {
+    const listeners = node.steering().listeners(ref)
+    const missing = config.ports.filter(({ port }) =>
+      workers.some((id) => !listeners.some((one) => one.port === port && one.worker === id)),
+    )
+    if (missing.length === 0) return listeners
+    if (over.aborted)
+      throw notListening(
+        missing.map(({ port }) => port),
+        listeners,
+        over,
+      )
+    await sleep(lookMs, undefined, { signal: over }).catch(() => {})
+  }
+}
+
+function notListening(missing: readonly number[], listeners: readonly Listener[], over: AbortSignal): unknown {
+  if (!isTimeout(over.reason)) return over.reason
+  const found = [...new Set(listeners.map(({ port }) => port))]
+  const instead = found.length === 0 ? 'on no fixed port at all' : `on ${found.join(', ')}`
+  return failure(`nothing listens on ${missing.join(', ')} (it listens ${instead})`, { cause: over.reason })
+}
+
+async function prove(
+  { config, directory, environment, spec, cgroup }: ReleaseSetup,
+  expectHttp: boolean,
+  connect: () => Promise<Socket>,
+  port: number,
+  over: AbortSignal,
+) {
+  return await untilHealthy({
+    check: config.health,
+    connect,
+    port,
+    expectHttp,
+    run: (command, signal) =>
+      runCommand({
+        command,
+        directory,
+        environment,
+        user: spec.user,
+        cgroup: `${cgroup}/health`,
+        logFile: spec.logFile,
+
+        signal,
+      }),
+    signal: over,
+  })
+}
+
+/** The first declared port is asked. */
+function listenerAsked({ config }: Running, listeners: readonly Listener[]): Listener {
+  const asked = listeners.find(({ port }) => port === config.ports[0]?.port)
+  if (asked === undefined) throw failure('it stopped listening')
+  return asked
+}
+
+function startedText({ instance }: Running, listeners: readonly Listener[]): string {
+  const pids = instance.workers().flatMap(({ identity }) => identity?.pid ?? [])
+  const places = [
+    ...new Set(
+      listeners.map(({ family, address, port }) => (family === 'ipv6' ? `[${address}]:${port}` : `${address}:${port}`)),
+    ),
+  ]
+  const who = pids.length > 1 ? `pids ${pids.join(', ')} listen` : `pid ${pids[0] ?? '?'} listens`
+  return `${who} on ${places.join(', ')}`
+}
+
+/** `AbortSignal.timeout` ends with a DOMException of this name. */
+const isTimeout = (reason: unknown): boolean => reason instanceof DOMException && reason.name === 'TimeoutError'
+
+/** Whether a failure of the bring-up means that `deploy_timeout` was over. */
+export const ranOutOfTime = (error: unknown): boolean => error instanceof Error && isTimeout(error.cause)

@@ -1,0 +1,72 @@
+/** The connections that a release has, and what the kernel dropped at its listeners: both from sock_diag(7). */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { cgroupId } from '../linux/cgroup.ts'
+import { socketInodes } from '../linux/proc.ts'
+import { dumpTcp, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
+import { allRunning, type Node, type Running } from './node.ts'
+
+/** How often a release that is being left is looked at. The kernel tells nobody when a connection of one cgroup has ended. */
+const lookMs = 100
+
+/** Connections that clients have with the release, those that wait to be accepted included. */
+export function openConnections(node: Node, running: Running): number {
+  const ports = new Set(
+    node
+      .steering()
+      .listeners(running.ref)
+      .map(({ port }) => port),
+  )
+  for (const { port } of running.config.ports) ports.add(port)
+  const sockets = dumpTcp({ states: ['established', 'close-wait'] }).filter(({ localPort }) => ports.has(localPort))
+  const own = cgroupsOf(running)
+  const mine = sockets.filter(({ cgroupId }) => cgroupId !== null && own.has(cgroupId)).length
+  const others = new Set(allRunning(node, running.app).flatMap((one) => [...cgroupsOf(one)]))
+  const parked = sockets.filter(({ cgroupId }) => cgroupId !== null && !others.has(cgroupId))
+  return mine + heldAmong(parked, running).length
+}
+
+/** A connection that was parked has Cutover's cgroup for ever; whose it is now, the descriptors of the processes tell. */
+function heldAmong(sockets: readonly TcpSocket[], { instance }: Running): TcpSocket[] {
+  if (sockets.length === 0) return []
+  const inodes = new Set(instance.pids().flatMap(socketInodes))
+  return sockets.filter(({ inode }) => inodes.has(inode))
+}
+
+/**
+ * Resolves when the release has no connection left, when the time is over, or when it is not `wanted` any more.
+ * @returns the connections that it has then
+ */
+export async function untilQuiet(
+  node: Node,
+  running: Running,
+  patienceMs: number,
+  wanted: () => boolean = () => true,
+): Promise<number> {
+  const deadline = performance.now() + patienceMs
+  for (;;) {
+    const open = openConnections(node, running)
+    if (open === 0 || performance.now() >= deadline || !wanted()) return open
+    await sleep(lookMs, undefined, { signal: node.closing })
+  }
+}
+
+/** Drops at each listener of the ports, by the socket's cookie: `SK_MEMINFO_DROPS`. */
+export type Drops = ReadonlyMap<bigint, number>
+
+export const dropsAt = (ports: readonly number[]): Drops =>
+  new Map(listenersOn(ports).map(({ cookie, drops }) => [cookie, drops]))
+
+/** What was dropped between the two looks; a listener that is new began at zero. */
+export function droppedSince(before: Drops, after: Drops): number {
+  let dropped = 0
+  for (const [cookie, drops] of after) dropped += drops - (before.get(cookie) ?? 0)
+  return dropped
+}
+
+/** Sockets belong to the cgroup of the process that made them: a worker's. */
+function cgroupsOf({ cgroup }: Running): Set<bigint> {
+  const workers = readdirSync(cgroup, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  return new Set([cgroupId(cgroup), ...workers.map(({ name }) => cgroupId(join(cgroup, name)))])
+}

@@ -1,0 +1,125 @@
+/** The move of new connections from one release to another, and what is true right after it. */
+import type { AppEvent } from '../core/app.ts'
+import { activeOf } from '../core/app.ts'
+import { type Actor, type OperationKind, type Receipt, schema } from '../core/documents.ts'
+import { named, type ReleaseNumber } from '../core/words.ts'
+import { type Drops, droppedSince, dropsAt, openConnections } from './connections.ts'
+import { allRunning, type Node, now, type Running, runningOf } from './node.ts'
+import { settle } from './settle.ts'
+import type { Steps } from './steps.ts'
+
+/** What is remembered from the beginning of an operation, for its receipt. */
+export interface Operation {
+  readonly id: number
+  readonly kind: OperationKind
+  readonly by: Actor
+  readonly steps: Steps
+  readonly started: string
+  readonly previous: ReleaseNumber | null
+  readonly drops: Drops
+}
+
+/** Writes down that the operation begins: what a next daemon finds if this one dies. */
+export function beginOperation(
+  node: Node,
+  {
+    app,
+    release,
+    kind,
+    step,
+    by,
+    steps,
+  }: { app: string; release: ReleaseNumber | null; kind: OperationKind; step: string; by: Actor; steps: Steps },
+): Operation {
+  const id = node.store.operations.begin(app, kind, release, step, by)
+  node.store.events.add(
+    `${kind}-began`,
+    `${kind} of ${app}${release === null ? '' : ` ${named(release)}`} by ${by.name}`,
+    app,
+    release ?? undefined,
+  )
+  const previous = activeOf(node.store.apps.state(app))?.number ?? null
+  return { id, kind, by, steps, started: now(), previous, drops: dropsAt(listenedPorts(node, app)) }
+}
+
+/**
+ * Gives new connections to the release, from one instruction of the kernel to the next. It is on disk first: if that fails nothing has
+ * moved, and a daemon that dies in between is followed by one that makes the kernel agree. Nothing here suspends.
+ * @returns microseconds of the one map update
+ */
+export function cutOver(
+  node: Node,
+  { previous }: Operation,
+  running: Running,
+  event: AppEvent | null,
+): { text: string; us: number } {
+  const { app, release, ref, config, instance } = running
+  const steering = node.steering()
+  if (event !== null) node.store.apps.change(app, event)
+  const us = steering.switchTo(ref.app, release, { hold: config.holdMs > 0 })
+  instance.keepAlive()
+  if (steering.parked(ref.app) > 0) steering.unpark(ref.app)
+  const from = previous === null || previous === release ? '' : `${named(previous)} → `
+  return { text: `${from}${named(release)}`, us }
+}
+
+/** Ends the operation with its receipt, and sees to it that what was left is drained and retired in the background. */
+export function endOperation(
+  node: Node,
+  operation: Operation,
+  running: Running,
+  cutover: { readonly us: number; readonly readyMs: number },
+): Receipt {
+  const { app, release } = running
+  const receipt = receiptOf(node, operation, app, release, {
+    switch_us: cutover.us,
+    ready_ms: round(cutover.readyMs),
+    total_ms: round(operation.steps.elapsed()),
+  })
+  const from = operation.previous === null ? '' : `, ${named(operation.previous)} before`
+  const text = `${app} ${named(release)} is live${from}`
+  node.store.operations.end(operation.id, 'done', text, receipt)
+  node.store.events.add(operation.kind, text, app, release)
+  settle(node, app)
+  return receipt
+}
+
+export function receiptOf(
+  node: Node,
+  { kind, by, steps, started, previous, drops }: Operation,
+  app: string,
+  release: ReleaseNumber,
+  cutover: Receipt['cutover'],
+): Receipt {
+  const { config } = node.store.apps.config(app, release)
+  const state = node.store.apps.state(app).releases.find(({ number }) => number === release)
+  const left = previous === null || previous === release ? null : runningOf(node, app, previous)
+  return {
+    schema,
+    app,
+    kind,
+    release,
+    previous: previous === release ? null : previous,
+    strategy: 'steer',
+    state: state?.state ?? 'retired',
+    label: state?.label ?? null,
+    ports: config.ports.map(({ port }) => port),
+    cutover,
+    steps: steps.done.map((step) => ({ ...step, ms: round(step.ms) })),
+    accepted: Object.fromEntries(
+      allRunning(node, app).map((one) => [named(one.release), node.steering().accepted(one.ref)]),
+    ),
+    remaining: left === null ? 0 : openConnections(node, left),
+    lost: { listen_drops: droppedSince(drops, dropsAt(listenedPorts(node, app))), cut: 0, held_too_long: 0 },
+    warnings: steps.warnings,
+    started,
+    by,
+  }
+}
+
+const listenedPorts = (node: Node, app: string): number[] => [
+  ...new Set(allRunning(node, app).flatMap(({ config }) => config.ports.map(({ port }) => port))),
+]
+
+/** To a tenth. */
+const round = (ms: number): number => Math.round(ms * 10) / 10

@@ -1,0 +1,195 @@
+/** A deploy, from the app's folder to a live release: copy, build, release command, bring-up, cutover. Until the cutover all of it is undone if it fails. */
+
+import { activeOf } from '../core/app.ts'
+import type { AppConfig } from '../core/app-config.ts'
+import { nextRelease } from '../core/decisions.ts'
+import type { Actor, Receipt } from '../core/documents.ts'
+import { failure, usageError } from '../core/errors.ts'
+import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
+import { runCommand } from '../instances/command.ts'
+import { describeExit } from '../linux/process.ts'
+import { ownerOf, resolveUser, type User } from '../linux/users.ts'
+import { commitOf } from '../store/files/commit.ts'
+import { copyRelease } from '../store/files/copy.ts'
+import { keepEnvironment, readEnvFiles } from '../store/files/environment.ts'
+import { removeRelease } from '../store/files/remove.ts'
+import type { LeftOut } from '../store/files/survey.ts'
+import { bringUp } from './bring-up.ts'
+import { beginOperation, cutOver, endOperation, type Operation } from './cutover.ts'
+import type { DeployRequest, Report } from './engine.ts'
+import { explain } from './failed-message.ts'
+import { setupOf } from './instance-spec.ts'
+import { allRunning, type Node, now } from './node.ts'
+import { requireUnclaimed } from './ports.ts'
+import { readConfig } from './read-config.ts'
+import { releasePorts } from './release-ports.ts'
+import { createSteps } from './steps.ts'
+import { takeDown } from './take-down.ts'
+
+/**
+ * Makes a new release of the app in the folder and takes it live.
+ * @throws CutoverError `usage` or `refused` before anything was started; `failed` if it never went live, with nothing of it left behind
+ */
+export async function deploy(
+  node: Node,
+  request: DeployRequest,
+  by: Actor,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Receipt> {
+  const config = await readConfig(request.directory)
+  using _lock = node.locks.take(config.app, 'a deploy', by)
+  requireUnclaimed(node, config, request.directory)
+  const owner = ownerFor(config, request.directory)
+  requireSameUser(node, config, owner)
+
+  node.store.apps.open(config.app, request.directory, request.path)
+  const steps = createSteps(report)
+  const label = request.label ?? (await commitOf(request.directory, signal))
+  const release = stage(node, config, owner, label)
+  report({ type: 'release', app: config.app, release, label })
+  if (owner.uid === 0) steps.warn(`the app runs as root: set "user", or give its folder to a user of its own`)
+  const operation = beginOperation(node, { app: config.app, release, kind: 'deploy', step: 'copy', by, steps })
+
+  const leftOut: LeftOut[] = []
+  try {
+    leftOut.push(...(await copy(node, request.directory, config, release, owner, operation, signal)))
+    await command(node, 'build', config.build, config.app, release, operation, signal)
+    await command(node, 'release', config.release, config.app, release, operation, signal)
+    node.store.operations.step(operation.id, 'start')
+    const proven = await bringUp(node, { app: config.app, release, steps, signal })
+    const { us } = await steps.run('cutover', 'cutover', () => {
+      signal.throwIfAborted()
+      proven.broken.throwIfAborted()
+      return cutOver(node, operation, proven.running, { type: 'cutover', kind: 'deploy', release, at: now() })
+    })
+    if (proven.http === true) node.store.apps.speaksHttp(config.app)
+    return endOperation(node, operation, proven.running, { us, readyMs: proven.readyMs })
+  } catch (error) {
+    throw await undo(node, config, release, operation, error, signal, leftOut)
+  }
+}
+
+/** Everything of the release is taken away but its log. Resolves to the error for whoever asked. */
+async function undo(
+  node: Node,
+  config: AppConfig,
+  release: ReleaseNumber,
+  operation: Operation,
+  error: unknown,
+  signal: AbortSignal,
+  leftOut: readonly LeftOut[],
+): Promise<unknown> {
+  const { app, deployTimeoutMs } = config
+  const step = operation.steps.failed
+  const explained = await explain(node, {
+    app,
+    release,
+    step,
+    error,
+    deployTimeoutMs,
+    aborted: signal.aborted,
+    leftOut,
+  })
+  if (activeOf(node.store.apps.state(app))?.number === release) return explained
+  const reason = explained instanceof Error ? (explained.message.split('\n')[0] ?? '') : String(explained)
+  await takeDown(node, app, release)
+  await removeRelease(node.home.release(app, release))
+  node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
+  releasePorts(node, app)
+  node.store.operations.end(operation.id, signal.aborted ? 'aborted' : 'failed', reason)
+  node.store.events.add('deploy-failed', reason, app, release)
+  return explained
+}
+
+/** The release gets its number, and is written down before anything of it exists. */
+function stage(node: Node, config: AppConfig, owner: User, label: string | null): ReleaseNumber {
+  const release = nextRelease(node.store.apps.state(config.app))
+  node.store.apps.change(config.app, { type: 'stage', release, label, at: now() })
+  node.store.apps.keepConfig(config.app, release, config, owner)
+  return release
+}
+
+async function copy(
+  node: Node,
+  directory: string,
+  config: AppConfig,
+  release: ReleaseNumber,
+  owner: User,
+  { steps }: Operation,
+  signal: AbortSignal,
+): Promise<readonly LeftOut[]> {
+  const { app, ignore, shared, envFiles } = config
+  const to = node.home.release(app, release)
+  const user = owner.uid === process.getuid?.() ? null : owner
+  const copied = await steps.run('copy', directory, async () => {
+    const environment = await readEnvFiles({ folder: directory, files: envFiles, user })
+    const copied = await copyRelease({
+      from: directory,
+      to,
+      home: node.home.directory,
+      ignore,
+      shared,
+      envFiles,
+      hasBuild: config.build !== null,
+      sharedRoot: node.home.shared(app),
+      user,
+      signal,
+    })
+    await keepEnvironment(to, environment)
+    return { ...copied, text: `${copied.files} files, ${inMegabytes(copied.bytes)}` }
+  })
+  for (const warning of copied.warnings) steps.warn(warning)
+  return copied.leftOut
+}
+
+/** `build` and `release`: run in the release's directory as its user; their output is shown live and kept in the release's log. */
+async function command(
+  node: Node,
+  step: 'build' | 'release',
+  words: readonly string[] | null,
+  app: AppName,
+  release: ReleaseNumber,
+  { id, steps }: Operation,
+  signal: AbortSignal,
+): Promise<void> {
+  if (words === null) return
+  node.store.operations.step(id, step)
+  const { directory, environment, spec, cgroup } = await setupOf(node, app, release)
+  const { user, logFile } = spec
+  await steps.run(step, words.join(' '), async () => {
+    const onLine = (line: string) => steps.output(step, line)
+    const status = await runCommand({
+      command: words,
+      directory,
+      environment,
+      user,
+      cgroup: `${cgroup}/${step}`,
+      logFile,
+      onLine,
+      signal,
+    })
+    if (status.code !== 0) throw failure(`${words.join(' ')} ${describeExit(status)}`)
+    return { text: words.join(' ') }
+  })
+}
+
+const ownerFor = (config: AppConfig, directory: string): User => {
+  if (config.user === null) return ownerOf(directory)
+  return resolveUser(config.user)
+}
+
+/** The releases' sockets form one group, and the kernel takes only sockets of one user into it. */
+function requireSameUser(node: Node, config: AppConfig, owner: User): void {
+  const other = allRunning(node, config.app).find((running) => running.owner.uid !== owner.uid)
+  if (other === undefined) return
+  throw usageError(
+    `cutover.yaml: user: ${config.app} ${named(other.release)} runs as ${other.owner.name} and this release would run as ` +
+      `${owner.name}. A change of user between releases is not built yet. Nothing was started.`,
+  )
+}
+
+const inMegabytes = (bytes: number): string => {
+  const megabytes = bytes / 1_000_000
+  return megabytes >= 10 ? `${megabytes.toFixed(0)} MB` : `${megabytes.toFixed(1)} MB`
+}

@@ -1,0 +1,99 @@
+/** What this machine can do, found by trying it and not by comparing versions. */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { activeOf } from '../core/app.ts'
+import { type DoctorCheck, type DoctorReport, schema } from '../core/documents.ts'
+import { cgroupId, createCgroup, insideCgroup, removeCgroup } from '../linux/cgroup.ts'
+import { findBpffs } from '../linux/mounts.ts'
+import { openPidfd } from '../linux/process.ts'
+import { dumpTcp } from '../linux/sock-diag.ts'
+import type { Node } from './node.ts'
+
+/** Tries each thing that `steer` needs. What was made for that is gone again afterwards. */
+export async function doctor(node: Node): Promise<DoctorReport> {
+  const needed = [
+    tried('root', () => requireRoot()),
+    tried('cgroup v2', () => enterCgroup(node)),
+    tried('kernel programs', () => loadPrograms(node)),
+    tried('sockets', () => `${dumpTcp({ states: ['listen'] }).length} listeners seen by sock_diag`),
+    tried('processes', () => openOwnPidfd()),
+    tried('other users', () => becomeNobody()),
+  ]
+  const works = needed.every(({ ok }) => ok)
+  return { schema, strategy: works ? 'steer' : null, checks: [...needed, ...rootApps(node)] }
+}
+
+function tried(check: string, attempt: () => string): DoctorCheck {
+  try {
+    return { check, ok: true, text: attempt() }
+  } catch (error) {
+    return { check, ok: false, text: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+function requireRoot(): string {
+  if (process.geteuid?.() !== 0) throw new Error('the daemon runs as an ordinary user; steer needs root')
+  return 'the daemon runs as root'
+}
+
+function enterCgroup(node: Node): string {
+  const cgroup = join(node.cgroup, 'doctor')
+  createCgroup(cgroup)
+  try {
+    const { stdout, error } = insideCgroup(cgroup, () =>
+      spawnSync('cat', ['/proc/self/cgroup'], { encoding: 'utf8', timeout: 5000 }),
+    )
+    if (error) throw error
+    if (!stdout.includes('/doctor')) throw new Error(`a process was started in ${stdout.trim()} instead of ${cgroup}`)
+    return `a process was started in a cgroup of its own (id ${cgroupId(cgroup)})`
+  } finally {
+    removeCgroup(cgroup)
+    if (node.running.size === 0) removeIfEmpty(node)
+  }
+}
+
+/** Opening proves the look-up program over all ports before it is attached; without apps it is taken away again. */
+function loadPrograms(node: Node): string {
+  const where = findBpffs() ?? node.home.bpffs
+  const releases = node.steering().releases().length
+  if (releases === 0 && !node.store.apps.list().some(({ name }) => activeOf(node.store.apps.state(name)) !== null)) {
+    node.endSteering()
+  }
+  return `loaded, proven for all ports, attached and pinned below ${where}`
+}
+
+function openOwnPidfd(): string {
+  using pidfd = openPidfd(process.pid)
+  if (pidfd === null) throw new Error('pidfd_open found no descriptor for a running process')
+  return 'processes are known by descriptor'
+}
+
+function becomeNobody(): string {
+  const { stdout, error } = spawnSync(
+    'setpriv',
+    ['--reuid=65534', '--regid=65534', '--clear-groups', '--', 'id', '-u'],
+    {
+      encoding: 'utf8',
+      timeout: 5000,
+    },
+  )
+  if (error) throw new Error(`setpriv (package util-linux) cannot be run: ${error.message}`)
+  if (stdout.trim() !== '65534') throw new Error('a process could not be started as another user')
+  return 'a process was started as another user'
+}
+
+/** Not a hindrance, but worth knowing. */
+function rootApps(node: Node): DoctorCheck[] {
+  return node.store.apps.list().flatMap(({ name }) => {
+    const active = activeOf(node.store.apps.state(name))
+    if (active === null || node.store.apps.config(name, active.number).owner.uid !== 0) return []
+    const text = `${name} runs as root: set "user" in its cutover.yaml, or give its folder to a user of its own`
+    return [{ check: `user of ${name}`, ok: false, text }]
+  })
+}
+
+function removeIfEmpty({ cgroup }: Node): void {
+  if (existsSync(join(cgroup, 'holders'))) return
+  removeCgroup(cgroup)
+}

@@ -1,0 +1,64 @@
+/** What people read when a deploy, rollback or start did not go live: what failed, where traffic is, the end of the log. */
+
+import type { StepName } from '../core/documents.ts'
+import { formatDuration } from '../core/duration.ts'
+import { CutoverError } from '../core/errors.ts'
+import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
+import { lastLines } from '../instances/logs.ts'
+import { missedFile } from '../store/files/missed.ts'
+import type { LeftOut } from '../store/files/survey.ts'
+import { ranOutOfTime } from './bring-up.ts'
+import { type Node, trafficIsOn } from './node.ts'
+
+export interface Failure {
+  readonly app: AppName
+  readonly release: ReleaseNumber
+  readonly step: StepName | null
+  readonly error: unknown
+  readonly deployTimeoutMs: number
+  /** Somebody wanted it to end. */
+  readonly aborted: boolean
+  readonly leftOut: readonly LeftOut[]
+}
+
+/** Steps in which programs of the app run and write to its log. */
+const logged: ReadonlySet<StepName> = new Set(['build', 'release', 'start', 'healthy', 'warmup'])
+const shownLines = 10
+
+/** The error to throw to whoever asked. What is no CutoverError is a defect and is thrown as it is. */
+export async function explain(node: Node, failed: Failure): Promise<unknown> {
+  const { app, release, step, error, aborted } = failed
+  if (!(error instanceof CutoverError) && !aborted) return error
+  const name = `${app} ${named(release)}`
+  const traffic = trafficIsOn(node.store.apps.state(app))
+  if (aborted) {
+    return new CutoverError('failed', `${name} was aborted before the cutover and never went live. ${traffic}`)
+  }
+  const said = error instanceof Error ? error.message : String(error)
+  const log = step !== null && logged.has(step) ? await lastLines(node.home.log(app, release), shownLines) : []
+  const missing = missedFile(failed.leftOut, log, node.home.release(app, release))
+  const hint = missing === null ? '' : `\n${missing.path} was left out of the release by ${missing.by}.`
+  const whole = log.length > 0 ? `\nIts whole log: cutover logs ${app} --release ${named(release)}` : ''
+  return new CutoverError('failed', `${name} ${phrase(failed, said)}. ${traffic}${hint}${whole}`, {
+    details: log,
+    cause: error,
+  })
+}
+
+function phrase({ step, error, deployTimeoutMs }: Failure, said: string): string {
+  const late = ranOutOfTime(error) ? ` within ${formatDuration(deployTimeoutMs)} (deploy_timeout)` : ''
+  const text = said.replace(/\.$/, '')
+  switch (step) {
+    case 'build':
+      return `was not built, and never went live: ${text}`
+    case 'release':
+      return `failed in its release command, and never went live: ${text}`
+    case 'start':
+      return `did not start${late} and never went live: ${text}`
+    case 'healthy':
+    case 'warmup':
+      return `did not get healthy${late} and never went live: ${text}`
+    default:
+      return `never went live: ${text}`
+  }
+}

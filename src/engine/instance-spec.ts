@@ -1,0 +1,50 @@
+/** What the instance of a release is made of: from the config that was kept with it. */
+import type { AppName, ReleaseNumber } from '../core/words.ts'
+import type { InstanceSpec } from '../instances/instance.ts'
+import { type Environment, keptEnvironment } from '../store/files/environment.ts'
+import { commandEnvironment, type Surroundings, workerEnvironment } from './environment.ts'
+import { keyOf, type Node } from './node.ts'
+
+export interface ReleaseSetup extends Surroundings {
+  readonly directory: string
+  readonly cgroup: string
+  readonly spec: InstanceSpec
+  /** The environment of its commands. */
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/**
+ * A release that has to be started runs with its own config and `env`, and with the newest copy of the `env_file`: a password that was
+ * changed meanwhile must not break the way back.
+ */
+export async function setupOf(node: Node, name: AppName, release: ReleaseNumber): Promise<ReleaseSetup> {
+  const app = node.store.apps.find(name)
+  const { config, owner } = node.store.apps.config(name, release)
+  const secrets = await newestEnvironment(node, name)
+  const surroundings = { config, release, owner, path: app?.path ?? '', secrets }
+  const directory = node.home.release(name, release)
+  const cgroup = `${node.cgroup}/${keyOf(name, release)}`
+  return {
+    ...surroundings,
+    directory,
+    cgroup,
+    environment: commandEnvironment(surroundings),
+    spec: {
+      cgroup,
+      directory,
+      command: config.run,
+      workers: config.workers,
+      environment: (worker) => workerEnvironment(surroundings, worker),
+      user: owner.uid === process.getuid?.() ? null : owner,
+      logFile: node.home.log(name, release),
+      stop: config.stop,
+      stopTimeoutMs: config.stopTimeoutMs,
+    },
+  }
+}
+
+/** What the newest release that is still on disk was given. */
+function newestEnvironment(node: Node, name: AppName): Promise<Environment> {
+  const newest = node.store.apps.state(name).releases.findLast(({ onDisk }) => onDisk)
+  return keptEnvironment(node.home.release(name, newest?.number ?? 0))
+}

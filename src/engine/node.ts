@@ -1,0 +1,119 @@
+/** One node as the engine sees it: what it knows, what runs on it, and the kernel's part. Every file of this folder works on it. */
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { type AppState, activeOf } from '../core/app.ts'
+import type { AppConfig } from '../core/app-config.ts'
+import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
+import type { Instance } from '../instances/instance.ts'
+import { cgroupRoot, removeCgroup } from '../linux/cgroup.ts'
+import { findBpffs, mountBpffs, unmount } from '../linux/mounts.ts'
+import type { User } from '../linux/users.ts'
+import type { App } from '../store/apps.ts'
+import type { Home } from '../store/home.ts'
+import type { Store } from '../store/store.ts'
+import { openSteering, type ReleaseRef, type Steering } from '../strategies/steer/steering.ts'
+import type { Log } from './engine.ts'
+import { createLocks, type Locks } from './locks.ts'
+
+/** A release whose processes run. */
+export interface Running {
+  readonly app: AppName
+  readonly release: ReleaseNumber
+  readonly ref: ReleaseRef
+  readonly cgroup: string
+  readonly config: AppConfig
+  readonly owner: User
+  readonly instance: Instance
+}
+
+export interface Node {
+  readonly home: Home
+  readonly store: Store
+  readonly log: Log
+  readonly locks: Locks
+  /** Cutover's own cgroup; those of the releases are below it. */
+  readonly cgroup: string
+  /** Aborted when the daemon leaves: what goes on in the background ends, processes and traffic go on. */
+  readonly closing: AbortSignal
+  /** The kernel's part, loaded and proven at first need. */
+  steering(): Steering
+  /** Lets go of the kernel's part, which stays as it is. */
+  closeSteering(): void
+  /** Takes all of the kernel's part away. Nothing may run any more. */
+  endSteering(): void
+  readonly running: Map<string, Running>
+  /** Work that goes on after an operation has ended, by release: retiring, draining. */
+  readonly background: Map<string, Promise<void>>
+}
+
+export interface NodeOptions {
+  readonly home: Home
+  readonly store: Store
+  readonly log: Log
+  readonly closing: AbortSignal
+}
+
+export function createNode({ home, store, log, closing }: NodeOptions): Node {
+  const name = `cutover-${home.id}`
+  const cgroup = join(cgroupRoot(), name)
+  let steering: Steering | null = null
+  return {
+    home,
+    store,
+    log,
+    locks: createLocks(),
+    cgroup,
+    closing,
+    steering: () => {
+      steering ??= openSteering({ pins: join(bpffsOf(home), name), cgroup })
+      return steering
+    },
+    closeSteering: () => {
+      steering?.close()
+      steering = null
+    },
+    endSteering: () => {
+      // Opened even if nobody needed it: an earlier daemon may have left pins.
+      if (steering !== null || existsSync(join(findBpffs() ?? home.bpffs, name))) {
+        steering ??= openSteering({ pins: join(bpffsOf(home), name), cgroup })
+        steering.destroy()
+        steering = null
+      }
+      removeCgroup(cgroup)
+      unmount(home.bpffs)
+      rmSync(home.bpffs, { recursive: true, force: true })
+    },
+    running: new Map(),
+    background: new Map(),
+  }
+}
+
+/** The machine's bpffs, or one of our own where it has none. */
+function bpffsOf(home: Home): string {
+  const found = findBpffs()
+  if (found !== null) return found
+  mountBpffs(home.bpffs)
+  return home.bpffs
+}
+
+/** How a release is named in maps of this process, and its cgroup below Cutover's. */
+export const keyOf = (app: AppName, release: ReleaseNumber): string => `${app}.${named(release)}`
+
+export const runningOf = (node: Node, app: AppName, release: ReleaseNumber): Running | null =>
+  node.running.get(keyOf(app, release)) ?? null
+
+/** The releases of the app that run, lowest number first. */
+export const allRunning = (node: Node, app: AppName): Running[] =>
+  [...node.running.values()].filter((one) => one.app === app).toSorted((a, b) => a.release - b.release)
+
+export const refOf = (app: App, release: ReleaseNumber): ReleaseRef => ({ app: app.slot, release })
+
+export const now = (): string => new Date().toISOString()
+
+/** Where traffic is, as the end of a message: `Traffic is on v5, as before.` */
+export function trafficIsOn(state: AppState): string {
+  const active = activeOf(state)
+  if (active === null) return 'Nothing of it is live, as before.'
+  if (state.stopped) return 'The app stays stopped, as before.'
+  return `Traffic is on ${named(active.number)}, as before.`
+}

@@ -1,0 +1,88 @@
+/** Who has a port: other apps of this node, and programs that Cutover knows nothing of. */
+import type { AppConfig } from '../core/app-config.ts'
+import { failure, refusal, usageError } from '../core/errors.ts'
+import type { AppName } from '../core/words.ts'
+import { holderOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
+import type { Listener } from '../strategies/steer/steering.ts'
+import type { Node } from './node.ts'
+
+/**
+ * One port belongs to one app.
+ * @throws CutoverError `usage` naming the app that has it
+ */
+export function requireUnclaimed(node: Node, config: AppConfig, where: string): void {
+  for (const other of node.store.apps.list()) {
+    if (other.name === config.app) continue
+    const claimed = portsOf(node, other.name)
+    const clash = config.ports.find(({ port }) => claimed.has(port))
+    if (clash)
+      throw usageError(
+        `${where}: port ${clash.port} belongs to the app ${other.name} of this node. Nothing was started.`,
+      )
+  }
+}
+
+/** The declared ports of the app's present releases. */
+function portsOf(node: Node, app: AppName): Set<number> {
+  const state = node.store.apps.state(app)
+  const live = state.releases.filter(
+    ({ state, liveAt }) => state === 'active' || (liveAt !== null && state !== 'retired'),
+  )
+  return new Set(live.flatMap(({ number }) => node.store.apps.config(app, number).config.ports.map(({ port }) => port)))
+}
+
+/**
+ * Before anything starts: nobody but Cutover may listen on the port at every address, not even with SO_REUSEPORT, since the app's socket
+ * would then join that program's group.
+ * @throws CutoverError `refused` with the program's name and pid
+ */
+export function requireFreeWildcards(node: Node, app: AppName, slot: number, ports: readonly number[]): void {
+  for (const socket of foreigners(node, slot, ports)) if (isWildcard(socket)) throw refusal(heldBy(app, socket))
+}
+
+/**
+ * Once the candidate listens: nobody else may listen where it does. A program at another address of the port is not touched.
+ * @throws CutoverError `failed` with the program's name and pid
+ */
+export function requireNoOverlap(node: Node, app: AppName, slot: number, listeners: readonly Listener[]): void {
+  const ports = [...new Set(listeners.map(({ port }) => port))]
+  for (const socket of foreigners(node, slot, ports)) {
+    const clash = listeners.some((own) => own.port === socket.localPort && overlap(own, socket))
+    if (clash) throw failure(heldBy(app, socket))
+  }
+}
+
+/** Listeners on these ports that are neither a release's of this app nor a park socket. */
+function foreigners(node: Node, slot: number, ports: readonly number[]): TcpSocket[] {
+  const steering = node.steering()
+  const own = new Set(
+    steering
+      .releases()
+      .filter(({ app }) => app === slot)
+      .flatMap((ref) => steering.listeners(ref))
+      .concat(steering.listeners({ app: slot, release: 0 }))
+      .map(({ cookie }) => cookie),
+  )
+  return listenersOn(ports).filter(({ cookie }) => !own.has(cookie))
+}
+
+const isWildcard = ({ localAddress }: TcpSocket): boolean => localAddress === '0.0.0.0' || localAddress === '::'
+
+function overlap(own: Listener, other: TcpSocket): boolean {
+  const sameFamily = own.family === other.family
+  if (!sameFamily && (own.v6only || other.v6only)) return false
+  const [a, b] = [plain(own.address), plain(other.localAddress)]
+  return isAny(a) || isAny(b) || a === b
+}
+
+const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
+const isAny = (address: string): boolean => address === '0.0.0.0' || address === '::'
+
+function heldBy(app: AppName, socket: TcpSocket): string {
+  const holder = holderOf(socket.inode)
+  const who = holder ? `${holder.name} (pid ${holder.pid})` : 'another program'
+  return (
+    `Port ${socket.localPort} is held by ${who}, which listens on ${socket.localAddress}. ` +
+    `It was left alone, and ${app} was not started. End that program, or give ${app} another port.`
+  )
+}

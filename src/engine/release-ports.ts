@@ -1,0 +1,17 @@
+/** Gives back what the kernel keeps for an app of which nothing is live. */
+import { activeOf } from '../core/app.ts'
+import type { AppName } from '../core/words.ts'
+import { allRunning, type Node } from './node.ts'
+
+/** After a first deploy that failed the port is free again; with the last app the whole of the kernel's part goes. */
+export function releasePorts(node: Node, name: AppName): void {
+  if (activeOf(node.store.apps.state(name)) !== null || allRunning(node, name).length > 0) return
+  node.steering().removeApp(node.store.apps.get(name).slot)
+  endSteeringIfUnused(node)
+}
+
+/** Leaves no pin, mount or cgroup on a node without apps. */
+export function endSteeringIfUnused(node: Node): void {
+  const used = node.store.apps.list().some(({ name }) => activeOf(node.store.apps.state(name)) !== null)
+  if (!used && node.running.size === 0) node.endSteering()
+}

@@ -1,0 +1,99 @@
+/** A rollback: the same cutover the other way. At once if the release still runs; else it is started and proven first. */
+import { rollbackTarget } from '../core/decisions.ts'
+import type { Actor, Receipt } from '../core/documents.ts'
+import { CutoverError } from '../core/errors.ts'
+import { named, type ReleaseNumber } from '../core/words.ts'
+import { bringUp } from './bring-up.ts'
+import { beginOperation, cutOver, endOperation } from './cutover.ts'
+import type { Report, RollbackRequest } from './engine.ts'
+import { explain } from './failed-message.ts'
+import { type Node, now, type Running, runningOf } from './node.ts'
+import { retire } from './settle.ts'
+import { createSteps } from './steps.ts'
+
+/**
+ * Goes back, with exactly the meaning that the core's decision gives it.
+ * @throws CutoverError `refused` if there is nothing to go back to or a guard forbids it; `failed` if the release could not be brought up again
+ */
+export async function rollback(
+  node: Node,
+  { app, to, from }: RollbackRequest,
+  by: Actor,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Receipt> {
+  using _lock = node.locks.take(app, 'a rollback', by)
+  const wish = { ...(to !== undefined && { to }), ...(from !== undefined && { from }), now: now() }
+  const { release } = rollbackTarget(node.store.apps.state(app), wish)
+  const label = node.store.apps.state(app).releases.find(({ number }) => number === release)?.label ?? null
+  report({ type: 'release', app, release, label })
+  const steps = createSteps(report)
+  const operation = beginOperation(node, { app, release, kind: 'rollback', step: 'start', by, steps })
+  const event = { type: 'cutover', kind: 'rollback', release, by: by.name, at: now() } as const
+  try {
+    const standby = awakeStandby(node, app, release)
+    if (standby !== null) {
+      const { us } = await steps.run('cutover', 'cutover', () => cutOver(node, operation, standby, event))
+      return endOperation(node, operation, standby, { us, readyMs: 0 })
+    }
+    await setAside(node, app, release)
+    const proven = await bringUp(node, { app, release, steps, signal })
+    const { us } = await steps.run('cutover', 'cutover', () => {
+      signal.throwIfAborted()
+      proven.broken.throwIfAborted()
+      return cutOver(node, operation, proven.running, event)
+    })
+    return endOperation(node, operation, proven.running, { us, readyMs: proven.readyMs })
+  } catch (error) {
+    throw await giveUp(node, app, release, operation.id, steps.failed, error, signal)
+  }
+}
+
+/** The release as it runs, if it can take over at once: it has a listener on every declared port. */
+function awakeStandby(node: Node, app: string, release: ReleaseNumber): Running | null {
+  const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
+  const running = runningOf(node, app, release)
+  if (running === null || (state !== 'standby' && state !== 'draining')) return null
+  const listeners = node.steering().listeners(running.ref)
+  return running.config.ports.every(({ port }) => listeners.some((one) => one.port === port)) ? running : null
+}
+
+/** A release that is being ended, or that runs without listening, is ended first, so that it can be started anew. */
+async function setAside(node: Node, app: string, release: ReleaseNumber): Promise<void> {
+  const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
+  if (state === 'retiring' || state === 'standby' || state === 'draining') await retire(node, app, release)
+}
+
+async function giveUp(
+  node: Node,
+  app: string,
+  release: ReleaseNumber,
+  operation: number,
+  step: Parameters<typeof explain>[1]['step'],
+  error: unknown,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const { deployTimeoutMs } = node.store.apps.config(app, release).config
+  const explained = await explain(node, {
+    app,
+    release,
+    step,
+    error,
+    deployTimeoutMs,
+    aborted: signal.aborted,
+    leftOut: [],
+  })
+  const reason = explained instanceof CutoverError ? (explained.message.split('\n')[0] ?? '') : String(explained)
+  const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
+  if (state === 'starting' || state === 'warming' || state === 'ready') {
+    node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
+  }
+  node.store.operations.end(operation, signal.aborted ? 'aborted' : 'failed', reason)
+  node.store.events.add(
+    'rollback-failed',
+    `the rollback of ${app} to ${named(release)} failed: ${reason}`,
+    app,
+    release,
+  )
+  return explained
+}

@@ -1,0 +1,86 @@
+/** What is true now, for `status`. */
+import { type AppState, activeOf, type ReleaseRecord } from '../core/app.ts'
+import type { AppStatus, ReleaseStatus } from '../core/documents.ts'
+import { isAtRest, isStandingBy } from '../core/states.ts'
+import type { AppName } from '../core/words.ts'
+import { processMemory } from '../linux/proc.ts'
+import type { App } from '../store/apps.ts'
+import { openConnections } from './connections.ts'
+import { allRunning, type Node, type Running, runningOf } from './node.ts'
+
+/** Reads the state of apps; remembers what it saw, since a rate is the difference between two looks. */
+export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
+  const rateOf = createRates()
+
+  const releaseStatus = (app: AppName, record: ReleaseRecord): ReleaseStatus => {
+    const running = runningOf(node, app, record.number)
+    const accepted = running === null ? 0 : node.steering().accepted(running.ref)
+    const pids = running?.instance.pids() ?? []
+    return {
+      release: record.number,
+      state: record.state,
+      label: record.label,
+      pids,
+      connections: { open: running === null ? 0 : openConnections(node, running), accepted },
+      rate: running === null ? 0 : rateOf(running, accepted),
+      memory_mb: Math.round(pids.reduce((sum, pid) => sum + processMemory(pid), 0) / 1_000_000),
+      since: record.since,
+      restarts: running?.instance.workers().reduce((sum, { restarts }) => sum + restarts, 0) ?? 0,
+      note: noteOf(record, running),
+    }
+  }
+
+  const appStatus = (app: App): AppStatus => {
+    const state = node.store.apps.state(app.name)
+    return {
+      app: app.name,
+      stopped: state.stopped,
+      ports: portsOf(node, app, state),
+      strategy: 'steer',
+      active: activeOf(state)?.number ?? null,
+      standby: state.releases.filter((release) => isStandingBy(release.state)).map(({ number }) => number),
+      releases: state.releases
+        .filter((release) => !isAtRest(release.state) || release === state.releases.at(-1))
+        .map((record) => releaseStatus(app.name, record))
+        .reverse(),
+      busy: node.locks.holder(app.name),
+    }
+  }
+
+  return (name) => (name === undefined ? node.store.apps.list() : [node.store.apps.get(name)]).map(appStatus)
+}
+
+function portsOf(node: Node, app: App, state: AppState): AppStatus['ports'] {
+  const running = allRunning(node, app.name)
+  const active = activeOf(state)
+  if (running.length === 0) {
+    const ports = active === null ? [] : node.store.apps.config(app.name, active.number).config.ports
+    return ports.map(({ port }) => ({ port, protocol: 'tcp', declared: true, addresses: [] }))
+  }
+  const steering = node.steering()
+  const listeners = running.flatMap(({ ref }) => steering.listeners(ref))
+  return steering.ports(app.slot).map(({ port, declared }) => {
+    const addresses = listeners.filter((one) => one.port === port).map(({ address }) => address)
+    return { port, protocol: 'tcp', declared, addresses: [...new Set(addresses)] }
+  })
+}
+
+function noteOf({ reason, state }: ReleaseRecord, running: Running | null): string | null {
+  if (running === null) return reason
+  const down = running.instance.workers().filter(({ identity }) => identity === null).length
+  if (down > 0) return `${down} of ${running.config.workers} workers are down`
+  return state === 'failed' ? reason : null
+}
+
+/** Connections accepted per second since the last look that is at least a second old; from the start of looking, 0. */
+function createRates(): (running: Running, accepted: number) => number {
+  const seen = new WeakMap<Running, { readonly at: number; readonly accepted: number; readonly rate: number }>()
+  return (running, accepted) => {
+    const at = performance.now()
+    const last = seen.get(running)
+    if (last !== undefined && at - last.at < 1000) return last.rate
+    const rate = last === undefined ? 0 : Math.round((accepted - last.accepted) / ((at - last.at) / 1000))
+    seen.set(running, { at, accepted, rate })
+    return rate
+  }
+}

@@ -1,0 +1,90 @@
+/** The outages that people ask for: stop, remove, and the end of everything. Each waits for requests in flight, up to `drain_timeout`. */
+import { activeOf } from '../core/app.ts'
+import type { Actor, Receipt } from '../core/documents.ts'
+import { refusal } from '../core/errors.ts'
+import { type AppName, named } from '../core/words.ts'
+import { removeRelease, removeTree } from '../store/files/remove.ts'
+import { untilQuiet } from './connections.ts'
+import { beginOperation, receiptOf } from './cutover.ts'
+import type { Report } from './engine.ts'
+import { allRunning, type Node, now, runningOf } from './node.ts'
+import { endSteeringIfUnused } from './release-ports.ts'
+import { retire, retirements } from './settle.ts'
+import { createSteps, type Steps } from './steps.ts'
+import { takeDown } from './take-down.ts'
+
+/**
+ * Ends every process of the app. Its ports stay reserved, and clients are refused.
+ * @throws CutoverError `refused` if there is nothing to stop
+ */
+export async function stop(node: Node, app: AppName, by: Actor, report: Report): Promise<Receipt> {
+  using _lock = node.locks.take(app, 'a stop', by)
+  const state = node.store.apps.state(app)
+  const active = activeOf(state)
+  if (active === null) throw refusal(`${app} has no live release: there is nothing to stop.`)
+  if (state.stopped) throw refusal(`${app} is stopped already. To start it again: cutover start ${app}`)
+  const steps = createSteps(report)
+  report({ type: 'release', app, release: active.number, label: active.label })
+  const operation = beginOperation(node, { app, release: active.number, kind: 'stop', step: 'stop', by, steps })
+  await endProcesses(node, app, steps)
+  const receipt = receiptOf(node, operation, app, active.number, null)
+  node.store.operations.end(operation.id, 'done', `${app} ${named(active.number)} is stopped`, receipt)
+  node.store.events.add('stop', `${app} is stopped; clients are refused`, app, active.number)
+  return receipt
+}
+
+/**
+ * The end of the app: its processes, its ports, its releases and logs. What is `shared` stays, and so does its history.
+ * @throws CutoverError `refused` if there is no such app
+ */
+export async function remove(node: Node, app: AppName, by: Actor, report: Report): Promise<Receipt> {
+  using _lock = node.locks.take(app, 'a remove', by)
+  const { slot } = node.store.apps.get(app)
+  const state = node.store.apps.state(app)
+  const release = activeOf(state)?.number ?? state.releases.at(-1)?.number ?? 0
+  const steps = createSteps(report)
+  report({ type: 'release', app, release, label: null })
+  const operation = beginOperation(node, { app, release, kind: 'remove', step: 'stop', by, steps })
+  if (activeOf(state) !== null && !state.stopped) await endProcesses(node, app, steps)
+  const receipt = receiptOf(node, operation, app, release, null)
+  node.store.apps.change(app, { type: 'remove', at: now() })
+  node.steering().removeApp(slot)
+  node.store.operations.end(operation.id, 'done', `${app} is removed`, receipt)
+  node.store.events.add('remove', `${app} is removed; its ports are free`, app)
+  node.store.apps.forget(app)
+  for (const { number } of state.releases) await removeRelease(node.home.release(app, number))
+  await removeTree(node.home.releases(app))
+  await removeTree(node.home.logs(app))
+  endSteeringIfUnused(node)
+  return receipt
+}
+
+/** Stops every app and leaves no process, pin or mount. Every app counts as stopped until it is started. */
+export async function shutdown(node: Node, by: Actor): Promise<void> {
+  const apps = node.store.apps.list().map(({ name }) => name)
+  for (const app of apps) {
+    const state = node.store.apps.state(app)
+    if (activeOf(state) !== null && !state.stopped) await stop(node, app, by, () => {})
+  }
+  node.endSteering()
+}
+
+/** New connections are refused from here on; the active release ends, and with it all that stands by. */
+async function endProcesses(node: Node, app: AppName, steps: Steps): Promise<void> {
+  const { slot } = node.store.apps.get(app)
+  const active = activeOf(node.store.apps.state(app))?.number ?? 0
+  await steps.run('stop', 'requests in flight', async () => {
+    node.store.apps.change(app, { type: 'stop', at: now() })
+    node.steering().switchTo(slot, 0, { hold: false })
+    node.steering().closeParked(slot)
+    const pids = allRunning(node, app).flatMap(({ instance }) => instance.pids()).length
+    for (const { number, state } of node.store.apps.state(app).releases) {
+      if (state === 'retiring') void retire(node, app, number)
+    }
+    const running = runningOf(node, app, active)
+    const cut = running === null ? 0 : await untilQuiet(node, running, running.config.drainTimeoutMs)
+    await takeDown(node, app, active)
+    await retirements(node, app)
+    return { text: `${pids} processes ended${cut > 0 ? `, ${cut} connections cut after drain_timeout` : ''}` }
+  })
+}

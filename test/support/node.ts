@@ -1,0 +1,91 @@
+/** A whole node for system tests: a real daemon in this test's namespace, and what people do to it. Nothing of it is left afterwards. */
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import type { TestContext } from 'node:test'
+import { type Client, createClient } from '../../src/client/client.ts'
+import type { Progress, Receipt, Status } from '../../src/core/documents.ts'
+import { startInBackground } from '../../src/daemon/autostart.ts'
+import { type Place, placeAt } from '../../src/daemon/place.ts'
+import { cgroupPids, cgroupRoot } from '../../src/linux/cgroup.ts'
+import { identify, isAlive, sendSignal } from '../../src/linux/process.ts'
+import { openHome } from '../../src/store/home.ts'
+import { eventually } from './workspace.ts'
+
+export interface TestNode {
+  readonly place: Place
+  readonly client: Client
+  /** Cutover's own cgroup on this node. */
+  readonly cgroup: string
+  /** Deploys the folder; every step is told to `onProgress`. */
+  deploy(directory: string, onProgress?: (progress: Progress) => void, interrupt?: AbortSignal): Promise<Receipt>
+  rollback(app: string, options?: { readonly to?: number; readonly from?: number }): Promise<Receipt>
+  operate(kind: 'stop' | 'start' | 'remove', app: string): Promise<Receipt>
+  app(name: string): Promise<Status['apps'][number]>
+  /** `kill -9` of the daemon; resolves when it is gone. */
+  killDaemon(): Promise<void>
+  /** Waits until nothing of the app is draining or retiring. */
+  settled(app: string): Promise<Status['apps'][number]>
+}
+
+/** Starts a daemon with a home of its own. When the test ends all of it is ended, and the test fails if anything was left. */
+export async function startNode(t: TestContext): Promise<TestNode> {
+  const home = mkdtempSync(join(tmpdir(), 'cutover-node-'))
+  const place = placeAt(home)
+  const client = createClient({ place, start: startInBackground })
+  const cgroup = join(cgroupRoot(), `cutover-${openHome(home).id}`)
+  await startInBackground(place)
+  t.after(async () => {
+    try {
+      await client.stopDaemon(true)
+      assert.deepEqual(leftovers(home, cgroup), [])
+    } finally {
+      rmSync(home, { recursive: true, force: true })
+    }
+  })
+
+  const node: TestNode = {
+    place,
+    client,
+    cgroup,
+    deploy: (directory, onProgress = () => {}, interrupt) =>
+      client.operate(
+        { kind: 'deploy', directory, path: process.env.PATH ?? '' },
+        { onProgress, ...(interrupt && { interrupt }) },
+      ),
+    rollback: (app, options = {}) => client.operate({ kind: 'rollback', app, ...options }, { onProgress: () => {} }),
+    operate: (kind, app) => client.operate({ kind, app }, { onProgress: () => {} }),
+    app: async (name) => {
+      const { apps } = await client.status(name)
+      assert.ok(apps[0])
+      return apps[0]
+    },
+    killDaemon: async () => {
+      const daemon = identify(Number(readFileSync(place.lock, 'utf8')))
+      assert.ok(daemon)
+      sendSignal(daemon, 'SIGKILL')
+      await eventually(() => !isAlive(daemon))
+    },
+    settled: async (app) => {
+      for (;;) {
+        const status = await node.app(app)
+        if (!status.releases.some(({ state }) => state === 'draining' || state === 'retiring')) return status
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    },
+  }
+  return node
+}
+
+/** What a node must not leave behind, in words. */
+export function leftovers(home: string, cgroup: string): string[] {
+  const left: string[] = []
+  if (cgroupPids(cgroup).length > 0) left.push(`processes ${cgroupPids(cgroup).join(', ')}`)
+  if (existsSync(cgroup)) left.push(`the cgroup ${cgroup}`)
+  const mounts = readFileSync('/proc/self/mounts', 'utf8')
+  if (mounts.includes(`${home}/bpf `)) left.push('a mounted bpffs')
+  if (existsSync(join(home, 'bpf'))) left.push('the directory of its bpffs')
+  return left
+}
