@@ -29,9 +29,9 @@ try {
   await stage.clear()
 }
 
-async function play({ cutover, app, port, home }: Stage, signal: AbortSignal): Promise<void> {
+async function play({ cutover, port, home }: Stage, signal: AbortSignal): Promise<void> {
   title('Deploy a server, on its own port, unmodified')
-  await cutover('deploy', app)
+  await cutover('deploy')
 
   await using short = await startLoad({ kind: 'short', port, clients: 16 })
   await using kept = await startLoad({ kind: 'keep-alive', port, clients: 4, pauseMs: 2 })
@@ -43,11 +43,11 @@ async function play({ cutover, app, port, home }: Stage, signal: AbortSignal): P
   await pause(seconds * 1000, undefined, { signal })
 
   title('Deploy the second release under this load')
-  await cutover('deploy', app)
+  await cutover('deploy')
   await pause(seconds * 1000, undefined, { signal })
 
   title('Roll back')
-  await cutover('rollback', app)
+  await cutover('rollback')
   await pause(seconds * 1000, undefined, { signal })
   watch.end()
 

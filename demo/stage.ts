@@ -1,7 +1,7 @@
 /** Where the demo plays: an app and a home in a temporary folder, and the real commands. All of it is cleared away at the end. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,8 +12,6 @@ import { fileURLToPath } from 'node:url'
 export interface Stage {
   /** `CUTOVER_HOME` of the demo. */
   readonly home: string
-  /** The app's folder. */
-  readonly app: string
   readonly port: number
   /** Runs a command as if it were typed in the folder, and shows what it prints. Throws if it fails. */
   cutover(...args: string[]): Promise<void>
@@ -37,6 +35,9 @@ export async function openStage(): Promise<Stage> {
     writeFileSync(path, readFileSync(path, 'utf8').replaceAll(String(usualPort), String(port)))
   }
 
+  // Said aloud, since whoever runs the demo is root; an app of your own has a user of its own.
+  appendFileSync(join(app, 'cutover.yaml'), 'user: root\n')
+
   const run = async (args: readonly string[], shown: boolean): Promise<number | null> => {
     const child = spawn(process.execPath, [program, ...args], {
       cwd: app,
@@ -52,7 +53,6 @@ export async function openStage(): Promise<Stage> {
 
   return {
     home,
-    app,
     port,
     cutover: async (...args) => {
       console.log(`  $ cutover ${args.join(' ')}`)
@@ -60,7 +60,8 @@ export async function openStage(): Promise<Stage> {
       if (code !== 0) throw new Error(`cutover ${args[0]} ended with exit code ${code}`)
     },
     clear: async () => {
-      await run(['daemon', 'stop', '--all', '--yes'], false)
+      const code = await run(['daemon', 'stop', '--all', '--yes'], false)
+      if (code !== 0) throw new Error(`the demo's daemon could not be ended; its log: ${join(home, 'daemon.log')}`)
       rmSync(folder, { recursive: true, force: true })
     },
   }
