@@ -48,7 +48,8 @@ export async function deploy(
   const label = request.label ?? (await commitOf(request.directory, signal))
   const release = stage(node, config, owner, label)
   report({ type: 'release', app: config.app, release, label })
-  if (owner.uid === 0) steps.warn(`the app runs as root: set "user", or give its folder to a user of its own`)
+  if (owner.uid === 0 && config.user === null)
+    steps.warn(`the app runs as root: set "user", or give its folder to a user of its own`)
   const operation = beginOperation(node, { app: config.app, release, kind: 'deploy', step: 'copy', by, steps })
 
   const leftOut: LeftOut[] = []
@@ -137,7 +138,7 @@ async function copy(
       signal,
     })
     await keepEnvironment(to, environment)
-    return { ...copied, text: `${copied.files} files, ${inMegabytes(copied.bytes)}` }
+    return { ...copied, text: `${copied.files} files, ${sizeOf(copied.bytes)}` }
   })
   for (const warning of copied.warnings) steps.warn(warning)
   return copied.leftOut
@@ -189,7 +190,9 @@ function requireSameUser(node: Node, config: AppConfig, owner: User): void {
   )
 }
 
-const inMegabytes = (bytes: number): string => {
+/** `18 MB`, `1.2 MB`, `3 KB` */
+function sizeOf(bytes: number): string {
+  if (bytes < 1_000_000) return `${Math.ceil(bytes / 1000)} KB`
   const megabytes = bytes / 1_000_000
   return megabytes >= 10 ? `${megabytes.toFixed(0)} MB` : `${megabytes.toFixed(1)} MB`
 }

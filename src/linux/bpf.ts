@@ -180,8 +180,9 @@ function mapOf(fd: number, { keySize, valueSize, maxEntries }: MapDefinition): B
   }
 }
 
-/** ENOENT, EEXIST */
+/** ENOENT, EAGAIN, EEXIST */
 const noEntry = 2
+const interrupted = 11
 const exists = 17
 
 /** What the verifier said is this long at most; it goes into the error. */
@@ -202,7 +203,10 @@ export function loadProgram(kind: ProgramKind, instructions: Uint8Array, name: s
     writeName(bytes, name, 48)
     bytes.writeUInt32LE(attach, 68)
   })
-  const fd = attempt('bpf', command.programLoad, request, request.length)
+  // The verifier gives up when a signal comes for this thread; libbpf tries five times as well.
+  let fd = attempt('bpf', command.programLoad, request, request.length)
+  for (let tries = 1; fd === -interrupted && tries < 5; tries++)
+    fd = attempt('bpf', command.programLoad, request, request.length)
   if (fd >= 0) return new Descriptor(fd)
 
   const log = Buffer.alloc(logSize)

@@ -30,13 +30,16 @@ export interface TestNode {
   settled(app: string): Promise<Status['apps'][number]>
 }
 
-/** Starts a daemon with a home of its own. When the test ends all of it is ended, and the test fails if anything was left. */
-export async function startNode(t: TestContext): Promise<TestNode> {
+/**
+ * Starts a daemon with a home of its own. When the test ends all of it is ended, and the test fails if anything was left.
+ * `daemon`: another command than its own, to watch it at work.
+ */
+export async function startNode(t: Pick<TestContext, 'after'>, daemon?: readonly string[]): Promise<TestNode> {
   const home = mkdtempSync(join(tmpdir(), 'cutover-node-'))
   const place = placeAt(home)
   const client = createClient({ place, start: startInBackground })
   const cgroup = join(cgroupRoot(), `cutover-${openHome(home).id}`)
-  await startInBackground(place)
+  await startInBackground(place, daemon)
   t.after(async () => {
     try {
       await client.stopDaemon(true)
