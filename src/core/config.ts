@@ -4,7 +4,7 @@ import type { AppConfig } from './app-config.ts'
 import { type ConfigFile, configFile, mapsOfConfig, maxWorkers } from './config-schema.ts'
 import { notBuilt } from './config-values.ts'
 import { type Path, readYaml, type YamlFile } from './config-yaml.ts'
-import { usageError } from './errors.ts'
+import { type CutoverError, usageError } from './errors.ts'
 import { nearest } from './nearest.ts'
 
 /** The name of the config in the app's folder. */
@@ -37,9 +37,16 @@ export function parseConfig(text: string, { file, cores }: Source): AppConfig {
   return toConfig(result.data, cores)
 }
 
-interface Problem {
+/** What is wrong with the value at a path of the config. */
+export interface Problem {
   readonly path: Path
   readonly message: string
+}
+
+/** The error for a config that is right by itself but cannot be on this node, with the line that says so. */
+export function configProblem(text: string, file: string, problem: Problem): CutoverError {
+  const yaml = readYaml(text, texts)
+  return unusable(file, 'problems' in yaml ? yaml.problems : [placed(yaml, problem)])
 }
 
 type Issue = z.core.$ZodIssue

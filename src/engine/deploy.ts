@@ -2,9 +2,10 @@
 
 import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
+import type { Problem } from '../core/config.ts'
 import { nextRelease } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
-import { failure, usageError } from '../core/errors.ts'
+import { failure } from '../core/errors.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { runCommand } from '../instances/command.ts'
 import { describeExit } from '../linux/process.ts'
@@ -20,8 +21,8 @@ import type { DeployRequest, Report } from './engine.ts'
 import { explain } from './failed-message.ts'
 import { setupOf } from './instance-spec.ts'
 import { allRunning, type Node, now } from './node.ts'
-import { requireUnclaimed } from './ports.ts'
-import { readConfig } from './read-config.ts'
+import { claimedPort } from './ports.ts'
+import { problemIn, readConfig } from './read-config.ts'
 import { releasePorts } from './release-ports.ts'
 import { createSteps } from './steps.ts'
 import { takeDown } from './take-down.ts'
@@ -39,9 +40,9 @@ export async function deploy(
 ): Promise<Receipt> {
   const config = await readConfig(request.directory)
   using _lock = node.locks.take(config.app, 'a deploy', by)
-  requireUnclaimed(node, config, request.directory)
   const owner = ownerFor(config, request.directory)
-  requireSameUser(node, config, owner)
+  const problem = claimedPort(node, config) ?? otherUser(node, config, owner)
+  if (problem !== null) throw await problemIn(request.directory, problem)
 
   node.store.apps.open(config.app, request.directory, request.path)
   const steps = createSteps(report)
@@ -50,6 +51,7 @@ export async function deploy(
   report({ type: 'release', app: config.app, release, label })
   if (owner.uid === 0 && config.user === null)
     steps.warn(`the app runs as root: set "user", or give its folder to a user of its own`)
+  node.watchLogs(config.app)
   const operation = beginOperation(node, { app: config.app, release, kind: 'deploy', step: 'copy', by, steps })
 
   const leftOut: LeftOut[] = []
@@ -180,14 +182,14 @@ const ownerFor = (config: AppConfig, directory: string): User => {
   return resolveUser(config.user)
 }
 
-/** The releases' sockets form one group, and the kernel takes only sockets of one user into it. */
-function requireSameUser(node: Node, config: AppConfig, owner: User): void {
-  const other = allRunning(node, config.app).find((running) => running.owner.uid !== owner.uid)
-  if (other === undefined) return
-  throw usageError(
-    `cutover.yaml: user: ${config.app} ${named(other.release)} runs as ${other.owner.name} and this release would run as ` +
-      `${owner.name}. A change of user between releases is not built yet. Nothing was started.`,
-  )
+/** The releases' sockets form one group, and the kernel takes only sockets of one user into it: a config with another one, or null. */
+function otherUser(node: Node, { app }: AppConfig, owner: User): Problem | null {
+  const other = allRunning(node, app).find((running) => running.owner.uid !== owner.uid)
+  if (other === undefined) return null
+  const message =
+    `${named(other.release)} runs as ${other.owner.name}, and this release would run as ${owner.name}; ` +
+    'a change of user between releases is not built yet'
+  return { path: ['user'], message }
 }
 
 /** `18 MB`, `1.2 MB`, `3 KB` */

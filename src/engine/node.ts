@@ -1,10 +1,11 @@
 /** One node as the engine sees it: what it knows, what runs on it, and the kernel's part. Every file of this folder works on it. */
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AppState, activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import type { Instance } from '../instances/instance.ts'
+import { markLogTimes } from '../instances/log-times.ts'
 import { cgroupRoot, removeCgroup } from '../linux/cgroup.ts'
 import { findBpffs, mountBpffs, unmount } from '../linux/mounts.ts'
 import type { User } from '../linux/users.ts'
@@ -42,6 +43,10 @@ export interface Node {
   /** Takes all of the kernel's part away. Nothing may run any more. */
   endSteering(): void
   readonly running: Map<string, Running>
+  /** Keeps the times of what the app logs from now on; each app has one watch. */
+  watchLogs(app: AppName): void
+  /** Ends the watch of this app, or of all. */
+  unwatchLogs(app?: AppName): void
   /** Work that goes on after an operation has ended, by release: retiring, draining. */
   readonly background: Map<string, Promise<void>>
 }
@@ -57,6 +62,7 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
   const name = `cutover-${home.id}`
   const cgroup = join(cgroupRoot(), name)
   let steering: Steering | null = null
+  const watches = new Map<AppName, Disposable>()
   return {
     home,
     store,
@@ -84,6 +90,18 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
       rmSync(home.bpffs, { recursive: true, force: true })
     },
     running: new Map(),
+    watchLogs: (app) => {
+      if (watches.has(app)) return
+      mkdirSync(home.logs(app), { recursive: true })
+      watches.set(app, markLogTimes(home.logs(app)))
+    },
+    unwatchLogs: (app) => {
+      for (const [name, watch] of watches) {
+        if (app !== undefined && app !== name) continue
+        watch[Symbol.dispose]()
+        watches.delete(name)
+      }
+    },
     background: new Map(),
   }
 }

@@ -52,6 +52,7 @@ export async function openEngine({ home: path, log }: EngineOptions): Promise<En
     close: () => {
       closing.abort()
       for (const { instance } of node.running.values()) instance.abandon()
+      node.unwatchLogs()
       node.closeSteering()
       store.close()
     },

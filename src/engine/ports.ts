@@ -1,25 +1,24 @@
 /** Who has a port: other apps of this node, and programs that Cutover knows nothing of. */
 import type { AppConfig } from '../core/app-config.ts'
-import { failure, refusal, usageError } from '../core/errors.ts'
+import type { Problem } from '../core/config.ts'
+import { failure, refusal } from '../core/errors.ts'
 import type { AppName } from '../core/words.ts'
 import { holderOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
 import type { Node } from './node.ts'
 
-/**
- * One port belongs to one app.
- * @throws CutoverError `usage` naming the app that has it
- */
-export function requireUnclaimed(node: Node, config: AppConfig, where: string): void {
+/** One port belongs to one app: what is wrong with a config that wants another's, or null. */
+export function claimedPort(node: Node, { app, ports }: AppConfig): Problem | null {
   for (const other of node.store.apps.list()) {
-    if (other.name === config.app) continue
+    if (other.name === app) continue
     const claimed = portsOf(node, other.name)
-    const clash = config.ports.find(({ port }) => claimed.has(port))
-    if (clash)
-      throw usageError(
-        `${where}: port ${clash.port} belongs to the app ${other.name} of this node. Nothing was started.`,
-      )
+    const index = ports.findIndex(({ port }) => claimed.has(port))
+    const port = ports[index]?.port
+    // `port: 8080` is found as well: the place of what is not written is the place around it.
+    const path = ports.length === 1 ? ['port'] : ['ports', index, 'port']
+    if (port !== undefined) return { path, message: `${port} belongs to the app ${other.name} of this node` }
   }
+  return null
 }
 
 /** The declared ports of the app's present releases. */

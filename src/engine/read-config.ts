@@ -3,19 +3,26 @@ import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { AppConfig } from '../core/app-config.ts'
-import { configName, parseConfig } from '../core/config.ts'
-import { usageError } from '../core/errors.ts'
+import { configName, configProblem, type Problem, parseConfig } from '../core/config.ts'
+import { type CutoverError, usageError } from '../core/errors.ts'
 
 /**
  * The checked `cutover.yaml` of the folder.
  * @throws CutoverError `usage` if there is none, if it cannot be read, or with all that is wrong in it
  */
 export async function readConfig(directory: string): Promise<AppConfig> {
-  const text = await readFile(join(directory, configName), 'utf8').catch((error: NodeJS.ErrnoException) => {
+  return parseConfig(await textIn(directory), { file: configName, cores: availableParallelism() })
+}
+
+/** The error for a config that is right by itself but cannot be on this node. */
+export async function problemIn(directory: string, problem: Problem): Promise<CutoverError> {
+  return configProblem(await textIn(directory), configName, problem)
+}
+
+const textIn = (directory: string): Promise<string> =>
+  readFile(join(directory, configName), 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw usageError(unreadable(directory, error.code))
   })
-  return parseConfig(text, { file: configName, cores: availableParallelism() })
-}
 
 function unreadable(directory: string, code: string | undefined): string {
   if (code === 'ENOENT') {

@@ -45,6 +45,7 @@ export async function recover(node: Node): Promise<void> {
 
 async function recoverApp(node: Node, app: App): Promise<void> {
   const { name } = app
+  node.watchLogs(name)
   const state = node.store.apps.state(name)
   for (const release of state.releases) {
     if (isCandidate(release.state)) await undoCandidate(node, name, release)

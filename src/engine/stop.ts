@@ -54,6 +54,7 @@ export async function remove(node: Node, app: AppName, by: Actor, report: Report
   node.store.apps.forget(app)
   for (const { number } of state.releases) await removeRelease(node.home.release(app, number))
   await removeTree(node.home.releases(app))
+  node.unwatchLogs(app)
   await removeTree(node.home.logs(app))
   endSteeringIfUnused(node)
   return receipt
