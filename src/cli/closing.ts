@@ -29,11 +29,10 @@ export function closing(receipt: Receipt): string[] {
 
 /** `lost 0 · 14 connections still with v4 · 5.2 s in all` */
 function figures({ lost, remaining, previous, cutover }: Receipt): string {
-  const total = lost.listen_drops + lost.cut + lost.held_too_long
+  const total = lost.listen_drops + lost.cut
   const reasons = [
     lost.listen_drops > 0 && `${lost.listen_drops} dropped at full queues`,
     lost.cut > 0 && `${lost.cut} cut after drain_timeout`,
-    lost.held_too_long > 0 && `${lost.held_too_long} held for too long`,
   ].filter((reason) => reason !== false)
   return [
     `lost ${total}${total > 0 ? ` (${reasons.join(', ')})` : ''}`,

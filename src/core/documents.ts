@@ -51,8 +51,6 @@ export interface Lost {
   readonly listen_drops: number
   /** Connections that a retired release still had when `drain_timeout` was over. Known only later; then history has it. */
   readonly cut: number
-  /** Connections that were parked for longer than `hold` and were closed. */
-  readonly held_too_long: number
 }
 
 /** What each deploy and rollback ends with; `history` keeps it. */

@@ -110,7 +110,7 @@ export function receiptOf(
       allRunning(node, app).map((one) => [named(one.release), node.steering().accepted(one.ref)]),
     ),
     remaining: left === null ? 0 : openConnections(node, left),
-    lost: { listen_drops: droppedSince(drops, dropsAt(listenedPorts(node, app))), cut: 0, held_too_long: 0 },
+    lost: { listen_drops: droppedSince(drops, dropsAt(listenedPorts(node, app))), cut: 0 },
     warnings: steps.warnings,
     started,
     by,

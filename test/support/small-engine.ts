@@ -127,7 +127,7 @@ const receiptOf = (kind: Receipt['kind'], app: string, by: Actor): Receipt => ({
   steps: [{ step: 'copy', ms: 104, text: '412 files, 18 MB' }],
   accepted: { v4: 1204 },
   remaining: 14,
-  lost: { listen_drops: 0, cut: 0, held_too_long: 0 },
+  lost: { listen_drops: 0, cut: 0 },
   warnings: [],
   started: '2026-03-01T12:00:00.000Z',
   by,
