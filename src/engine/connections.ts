@@ -1,7 +1,7 @@
 /** The connections that a release has, and what the kernel dropped at its listeners: both from sock_diag(7). */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as afterwards, setTimeout as sleep } from 'node:timers/promises'
 import { cgroupId } from '../linux/cgroup.ts'
 import { socketInodes } from '../linux/proc.ts'
 import { dumpTcp, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
@@ -9,6 +9,8 @@ import { allRunning, type Node, type Running } from './node.ts'
 
 /** How often a release that is being left is looked at. The kernel tells nobody when a connection of one cgroup has ended. */
 const lookMs = 100
+/** A look takes longer the more clients the machine has; it shall not take more of the daemon's time than one part in so many. */
+const looksShare = 50
 
 /** Connections that clients have with the release, those that wait to be accepted included. */
 export function openConnections(node: Node, running: Running): number {
@@ -35,7 +37,8 @@ function heldAmong(sockets: readonly TcpSocket[], { instance }: Running): TcpSoc
 }
 
 /**
- * Resolves when the release has no connection left, when the time is over, or when it is not `wanted` any more.
+ * Resolves when the release has no connection left, when the time is over, or when it is not `wanted` any more. The first look comes after
+ * what is to be written now: whoever asked for the cutover gets the answer first.
  * @returns the connections that it has then
  */
 export async function untilQuiet(
@@ -45,10 +48,13 @@ export async function untilQuiet(
   wanted: () => boolean = () => true,
 ): Promise<number> {
   const deadline = performance.now() + patienceMs
+  await afterwards(undefined, { signal: node.closing })
   for (;;) {
+    const began = performance.now()
     const open = openConnections(node, running)
-    if (open === 0 || performance.now() >= deadline || !wanted()) return open
-    await sleep(lookMs, undefined, { signal: node.closing })
+    const now = performance.now()
+    if (open === 0 || now >= deadline || !wanted()) return open
+    await sleep(Math.max(lookMs, (now - began) * looksShare), undefined, { signal: node.closing })
   }
 }
 
