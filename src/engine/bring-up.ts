@@ -10,10 +10,12 @@ import { startInstance } from '../instances/instance.ts'
 import { warmUp } from '../instances/warmup.ts'
 import { cgroupId, createCgroup } from '../linux/cgroup.ts'
 import { describeExit } from '../linux/process.ts'
+import { maxAlive } from '../strategies/steer/layout.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
 import { type ReleaseSetup, setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf } from './node.ts'
 import { requireFreeWildcards, requireNoOverlap } from './ports.ts'
+import { untilRoom } from './settle.ts'
 import type { Steps } from './steps.ts'
 import { supervisorOf } from './supervise.ts'
 import { takeDown } from './take-down.ts'
@@ -44,6 +46,8 @@ const lookMs = 10
  */
 export async function bringUp(node: Node, { app: name, release, steps, signal }: BringUp): Promise<Proven> {
   const setup = await setupOf(node, name, release)
+  if (await untilRoom(node, name, signal))
+    steps.warn(`${maxAlive} releases of ${name} were running, which is as many as can: waited for one to retire`)
   const began = performance.now()
   const broken = new AbortController()
   const late = AbortSignal.timeout(setup.config.deployTimeoutMs)

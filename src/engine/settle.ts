@@ -3,8 +3,9 @@ import { findRelease } from '../core/app.ts'
 import { toPrune, toRetire } from '../core/decisions.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { removeRelease } from '../store/files/remove.ts'
+import { maxAlive } from '../strategies/steer/layout.ts'
 import { untilQuiet } from './connections.ts'
-import { keyOf, type Node, now, runningOf } from './node.ts'
+import { allRunning, keyOf, type Node, now, runningOf } from './node.ts'
 import { takeDown } from './take-down.ts'
 
 /** Looks at what has to be done about the releases that are not active, and begins it. */
@@ -42,8 +43,28 @@ export function retire(node: Node, app: AppName, release: ReleaseNumber): Promis
 }
 
 /** Every retirement of the app that is under way. */
-export const retirements = (node: Node, app: AppName): Promise<unknown> =>
-  Promise.all([...node.background].filter(([key]) => key.startsWith(`retire ${app}.`)).map(([, work]) => work))
+export const retirements = (node: Node, app: AppName): Promise<unknown> => Promise.all(retiring(node, app))
+
+const retiring = (node: Node, app: AppName): Promise<void>[] =>
+  [...node.background].filter(([key]) => key.startsWith(`retire ${app}.`)).map(([, work]) => work)
+
+/**
+ * Resolves when the kernel has room for one more release of the app: deploys that follow each other faster than requests end wait for the
+ * first retirement. False if there was room at once. Where nothing retires this does not wait: then the steering refuses.
+ */
+export async function untilRoom(node: Node, app: AppName, signal: AbortSignal): Promise<boolean> {
+  let waited = false
+  const { promise: aborted, resolve } = Promise.withResolvers<void>()
+  signal.addEventListener('abort', () => resolve(), { once: true })
+  while (allRunning(node, app).length >= maxAlive && !signal.aborted) {
+    const under = retiring(node, app)
+    if (under.length === 0) break
+    waited = true
+    await Promise.race([...under, aborted])
+  }
+  signal.throwIfAborted()
+  return waited
+}
 
 /** A release that was left becomes a standby when its requests have ended. Its lingering connections may stay. */
 async function drain(node: Node, app: AppName, release: ReleaseNumber): Promise<void> {

@@ -1,0 +1,31 @@
+/** What the kernel keeps for a node, read from its pins: for tests of what is left. */
+import { basename, join } from 'node:path'
+import { findBpffs } from '../../src/linux/mounts.ts'
+import { hookedReleases } from '../../src/strategies/steer/hooks.ts'
+import { openKernel } from '../../src/strategies/steer/kernel.ts'
+import { placeOf, refOfKey } from '../../src/strategies/steer/layout.ts'
+import type { TestNode } from './node.ts'
+
+/** The directory of the node's pins; null if it is in no bpffs that is mounted. */
+export function pinsOf({ cgroup }: TestNode): string | null {
+  const bpffs = findBpffs()
+  return bpffs === null ? null : join(bpffs, basename(cgroup))
+}
+
+/** The numbers of the releases that any map still speaks of, park (0) left out, and those that have hooks pinned. */
+export function releasesInKernel(node: TestNode): { readonly inMaps: number[]; readonly hooked: number[] } {
+  using kernel = openKernel(pinsOf(node) ?? '')
+  const { seats, owners, places, tallies, alive } = kernel.maps
+  const living = alive
+    .keys()
+    .flatMap((key) => alive.get(key) ?? [])
+    .flatMap((slots) => Array.from({ length: slots.length / 2 }, (_, slot) => slots.readUInt16LE(slot * 2)))
+  const inMaps = new Set([
+    ...[seats, owners, places].flatMap((map) => map.keys().map((key) => placeOf(key).ref.release)),
+    ...tallies.keys().map((key) => refOfKey(key.readUInt32LE(0)).release),
+    ...living,
+  ])
+  inMaps.delete(0)
+  const hooked = hookedReleases(kernel).map(({ release }) => release)
+  return { inMaps: [...inMaps].toSorted((a, b) => a - b), hooked: hooked.toSorted((a, b) => a - b) }
+}
