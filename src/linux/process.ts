@@ -83,11 +83,13 @@ export function watchExit(identity: ProcessIdentity, ended: (status: ExitStatus)
     const soon = setImmediate(ended, unknownExit)
     return { unref: () => soon.unref(), [Symbol.dispose]: () => clearImmediate(soon) }
   }
-  // A handle of libuv in the loop that Node runs anyway: no thread, no polling.
+  // A handle of libuv in the loop that Node runs anyway: no thread, no polling. Node knows nothing of its callback, and would leave promises
+  // that are settled in it alone until something else happens; so the word is handed over to a turn of Node's own.
+  let handingOver: NodeJS.Immediate | undefined
   const handle = koffi.node.poll(pidfd.fd, { readable: true }, () => {
     const status = exitStatus(pidfd, identity.pid)
     stop()
-    ended(status)
+    handingOver = setImmediate(ended, status)
   })
   let watching = true
   const stop = () => {
@@ -96,7 +98,11 @@ export function watchExit(identity: ProcessIdentity, ended: (status: ExitStatus)
     handle.close()
     pidfd[Symbol.dispose]()
   }
-  return { unref: () => handle.unref(), [Symbol.dispose]: stop }
+  const dispose = () => {
+    stop()
+    clearImmediate(handingOver)
+  }
+  return { unref: () => handle.unref(), [Symbol.dispose]: dispose }
 }
 
 /** The start time is read after the pidfd was opened: if it is the right one, so is the pidfd. */
