@@ -33,8 +33,11 @@ export interface Proven {
   readonly readyMs: number
   /** It was found to speak HTTP; null if nobody asked. */
   readonly http: boolean | null
-  /** Aborted, with the reason, when a process of it ended. To be looked at in the last moment before traffic comes. */
-  readonly broken: AbortSignal
+  /**
+   * To be called in the last moment before traffic comes.
+   * @throws CutoverError `failed` if a process of it has ended, or if it does not listen any more
+   */
+  requireSound(): void
 }
 
 /** How often the kernel's map is read while a candidate starts: a read takes a microsecond, and it ends with the start. */
@@ -70,9 +73,15 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
         warmUp({ requests: setup.config.warmup, connect, host: hostOf(setup.config.health, asked.port), signal: over }),
       )
     }
+    await untilListening(node, running, over)
     node.steering().park(running.ref.app)
     advance(node, name, release, 'ready')
-    return { running, readyMs: performance.now() - began, http, broken: broken.signal }
+    const requireSound = () => {
+      broken.signal.throwIfAborted()
+      const { missing } = listening(node, running)
+      if (missing.length > 0) throw failure(`it stopped listening on ${missing.join(', ')}`)
+    }
+    return { running, readyMs: performance.now() - began, http, requireSound }
   } catch (error) {
     // Why a process ended counts for more than what the waiting for it said.
     const reason = broken.signal.aborted ? broken.signal.reason : error
@@ -114,27 +123,23 @@ async function launch(
   return running
 }
 
-/** Every worker has to listen on every declared port. */
-async function untilListening(
-  node: Node,
-  { ref, cgroup, config, instance }: Running,
-  over: AbortSignal,
-): Promise<Listener[]> {
-  const workers = instance.workers().map(({ worker }) => cgroupId(`${cgroup}/w${worker}`))
+async function untilListening(node: Node, running: Running, over: AbortSignal): Promise<Listener[]> {
   for (;;) {
-    const listeners = node.steering().listeners(ref)
-    const missing = config.ports.filter(({ port }) =>
-      workers.some((id) => !listeners.some((one) => one.port === port && one.worker === id)),
-    )
+    const { listeners, missing } = listening(node, running)
     if (missing.length === 0) return listeners
-    if (over.aborted)
-      throw notListening(
-        missing.map(({ port }) => port),
-        listeners,
-        over,
-      )
+    if (over.aborted) throw notListening(missing, listeners, over)
     await sleep(lookMs, undefined, { signal: over }).catch(() => {})
   }
+}
+
+/** Every worker has to listen on every declared port: `missing` are those of which one does not. A dead process listens on none. */
+function listening(node: Node, { ref, cgroup, config, instance }: Running) {
+  const workers = instance.workers().map(({ worker }) => cgroupId(`${cgroup}/w${worker}`))
+  const listeners = node.steering().listeners(ref)
+  const missing = config.ports
+    .map(({ port }) => port)
+    .filter((port) => workers.some((id) => !listeners.some((one) => one.port === port && one.worker === id)))
+  return { listeners, missing }
 }
 
 function notListening(missing: readonly number[], listeners: readonly Listener[], over: AbortSignal): unknown {

@@ -63,7 +63,7 @@ export async function deploy(
     const proven = await bringUp(node, { app: config.app, release, steps, signal })
     const { us } = await steps.run('cutover', 'cutover', () => {
       signal.throwIfAborted()
-      proven.broken.throwIfAborted()
+      proven.requireSound()
       return cutOver(node, operation, proven.running, { type: 'cutover', kind: 'deploy', release, at: now() })
     })
     if (proven.http === true) node.store.apps.speaksHttp(config.app)

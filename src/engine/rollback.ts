@@ -40,7 +40,7 @@ export async function rollback(
     const proven = await bringUp(node, { app, release, steps, signal })
     const { us } = await steps.run('cutover', 'cutover', () => {
       signal.throwIfAborted()
-      proven.broken.throwIfAborted()
+      proven.requireSound()
       return cutOver(node, operation, proven.running, event)
     })
     return endOperation(node, operation, proven.running, { us, readyMs: proven.readyMs })

@@ -42,7 +42,7 @@ export async function startActive(node: Node, { app, release, by, report, stoppe
   try {
     const proven = await bringUp(node, { app, release, steps, signal })
     const { us } = await steps.run('cutover', 'cutover', () => {
-      proven.broken.throwIfAborted()
+      proven.requireSound()
       return cutOver(node, operation, proven.running, stopped ? { type: 'start', at: now() } : null)
     })
     return endOperation(node, operation, proven.running, { us, readyMs: proven.readyMs })

@@ -29,7 +29,7 @@ export interface Health {
 
 /**
  * Asks every 100 ms, over a new connection each time, until the answer was good `healthy` times in a row.
- * @throws CutoverError `failed` when the signal aborts; the message is the last answer: `GET / answered 500, 31 times`.
+ * @throws CutoverError `failed` when the signal aborts, whose reason is the cause; the message is the last answer: `GET / answered 500, 31 times`.
  */
 export async function untilHealthy(question: HealthQuestion): Promise<Health> {
   const { check, signal } = question
@@ -51,7 +51,9 @@ export async function untilHealthy(question: HealthQuestion): Promise<Health> {
     }
   } catch (error) {
     if (!signal.aborted) throw error
-    throw failure(last === null ? `${subject(check)} was not answered yet` : lastWords(last, times), { cause: error })
+    throw failure(last === null ? `${subject(check)} was not answered yet` : lastWords(last, times), {
+      cause: signal.reason,
+    })
   }
 }
 

@@ -7,7 +7,7 @@ import { type Answer, ask } from './ask.ts'
 /**
  * Sends all requests one after another, a connection each, and reads the answers to their end. Answers are not judged (health is another
  * question), those that failed are counted in the text: `20 requests, first 310 ms, last 4 ms`.
- * @throws CutoverError `failed` when the signal aborts, naming the request that was under way.
+ * @throws CutoverError `failed` when the signal aborts, whose reason is the cause, naming the request that was under way.
  */
 export async function warmUp(plan: {
   readonly requests: readonly WarmupRequest[]
@@ -30,7 +30,7 @@ export async function warmUp(plan: {
       else failures.push(`GET ${path} ${inWords(answer)}`)
     } catch (error) {
       if (!signal.aborted) throw error
-      throw failure(`warmup: GET ${path} did not end (${count} requests before it did)`, { cause: error })
+      throw failure(`warmup: GET ${path} did not end (${count} requests before it did)`, { cause: signal.reason })
     }
   }
   const rhythm = times.length > 0 ? `, first ${ms(times[0])}, last ${ms(times.at(-1))}` : ''
