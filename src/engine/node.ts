@@ -85,7 +85,7 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
         steering.destroy()
         steering = null
       }
-      removeCgroup(cgroup)
+      removeDying(cgroup)
       unmount(home.bpffs)
       rmSync(home.bpffs, { recursive: true, force: true })
     },
@@ -103,6 +103,24 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
       }
     },
     background: new Map(),
+  }
+}
+
+/**
+ * Removes Cutover's cgroup, whose last processes were killed a moment ago. Blocks for the milliseconds that they take to go, so that nothing
+ * can be started in between.
+ * @throws as rmdir(2) does, EBUSY if something does not end within 2 s
+ */
+function removeDying(cgroup: string): void {
+  const deadline = performance.now() + 2000
+  for (;;) {
+    try {
+      return removeCgroup(cgroup)
+    } catch (error) {
+      const busy = error instanceof Error && 'code' in error && error.code === 'EBUSY'
+      if (!busy || performance.now() > deadline) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 /** Gives back what the kernel keeps for an app of which nothing is live. */
-import { activeOf } from '../core/app.ts'
+import { activeOf, candidateOf } from '../core/app.ts'
 import type { AppName } from '../core/words.ts'
 import { allRunning, type Node } from './node.ts'
 
@@ -10,8 +10,11 @@ export function releasePorts(node: Node, name: AppName): void {
   endSteeringIfUnused(node)
 }
 
-/** Leaves no pin, mount or cgroup on a node without apps. */
+/** Leaves no pin, mount or cgroup on a node where no app is live or about to be. */
 export function endSteeringIfUnused(node: Node): void {
-  const used = node.store.apps.list().some(({ name }) => activeOf(node.store.apps.state(name)) !== null)
+  const used = node.store.apps.list().some(({ name }) => {
+    const state = node.store.apps.state(name)
+    return activeOf(state) !== null || candidateOf(state) !== null
+  })
   if (!used && node.running.size === 0) node.endSteering()
 }
