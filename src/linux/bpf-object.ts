@@ -4,15 +4,8 @@
  * kernel's Documentation/bpf/llvm_reloc.rst.
  */
 import { readFileSync } from 'node:fs'
-import {
-  type BpfMap,
-  createConstants,
-  isProgramKind,
-  type KernelObject,
-  loadProgram,
-  type MapDefinition,
-  type ProgramKind,
-} from './bpf.ts'
+import { isProgramKind, type KernelObject, loadProgram, type ProgramKind } from './bpf.ts'
+import { type BpfMap, createConstants, type MapDefinition } from './bpf-map.ts'
 
 export interface BpfObject {
   readonly maps: Readonly<Record<string, MapDefinition>>

@@ -8,36 +8,47 @@ import { netnsCookie, tcpSocket } from '../../linux/sockets.ts'
 import type { Kernel } from './kernel.ts'
 import { type ReleaseRef, releaseKey, u32, u64 } from './layout.ts'
 
-/** The last one to be pinned: where it is, all are. */
+/** Made last and removed first: where it is, all hooks are. */
 const complete = 'complete'
 
 /** A name in a bpffs must not contain a dot. */
-const nameOf = ({ app, release }: ReleaseRef): string => `${app}_v${release}`
+const folderOf = ({ releases }: Kernel, { app, release }: ReleaseRef): string => join(releases, `${app}_v${release}`)
 
-/** Attaches the hooks to the cgroup. Every socket that is made in it from now on is the release's. */
-export function attachHooks({ maps, hooks, releases }: Kernel, ref: ReleaseRef, cgroup: string): void {
-  const folder = join(releases, nameOf(ref))
-  rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder, { mode: 0o700 })
+/** Attaches the hooks to the cgroup, all or none. Every socket that is made in it from now on is the release's. */
+export function attachHooks(kernel: Kernel, ref: ReleaseRef, cgroup: string): void {
+  const folder = folderOf(kernel, ref)
+  detachHooks(kernel, ref)
   using owned = new DisposableStack()
   const target = owned.use(openTarget(cgroup))
-  using any = tcpSocket('ipv4')
+  const any = owned.use(tcpSocket('ipv4'))
   const self = Buffer.concat([u32(releaseKey(ref), ref.app), u64(netnsCookie(any), cgroupId(cgroup))])
-  for (const [name, { kind, program }] of Object.entries(loadPrograms(hooks, maps, self))) {
-    owned.use(program)
-    pin(owned.use(createLink(program, kind, target.fd)), join(folder, name))
+  const loaded = Object.entries(loadPrograms(kernel.hooks, kernel.maps, self))
+  for (const [, { program }] of loaded) owned.use(program)
+  mkdirSync(folder, { mode: 0o700 })
+  try {
+    for (const [name, { kind, program }] of loaded)
+      pin(owned.use(createLink(program, kind, target.fd)), join(folder, name))
+    mkdirSync(join(folder, complete))
+  } catch (error) {
+    detachHooks(kernel, ref)
+    throw error
   }
-  mkdirSync(join(folder, complete))
 }
 
-/** Takes the hooks away. Sockets that were made under them stay as they are. */
-export const detachHooks = ({ releases }: Kernel, ref: ReleaseRef): void =>
-  rmSync(join(releases, nameOf(ref)), { recursive: true, force: true })
+/** Takes the hooks away, half of them too. Sockets that were made under them stay as they are. */
+export function detachHooks(kernel: Kernel, ref: ReleaseRef): void {
+  const folder = folderOf(kernel, ref)
+  rmSync(join(folder, complete), { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true })
+}
 
 /** The releases whose hooks are attached, all of them. */
-export function hookedReleases({ releases }: Kernel): ReleaseRef[] {
-  return readdirSync(releases).flatMap((name) => {
+export const hookedReleases = (kernel: Kernel): ReleaseRef[] =>
+  pinnedReleases(kernel).filter((ref) => existsSync(join(folderOf(kernel, ref), complete)))
+
+/** The releases of which anything is pinned. */
+export const pinnedReleases = ({ releases }: Kernel): ReleaseRef[] =>
+  readdirSync(releases).flatMap((name) => {
     const [, app, release] = /^(\d+)_v(\d+)$/.exec(name) ?? []
-    return existsSync(join(releases, name, complete)) ? [{ app: Number(app), release: Number(release) }] : []
+    return app === undefined ? [] : [{ app: Number(app), release: Number(release) }]
   })
-}

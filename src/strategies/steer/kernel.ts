@@ -1,16 +1,9 @@
 /** The programs and maps that all apps share: found where they are pinned, or loaded, proven, attached and pinned. */
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  type BpfMap,
-  createLink,
-  createMap,
-  getPinned,
-  type KernelObject,
-  openMap,
-  openTarget,
-  pin,
-} from '../../linux/bpf.ts'
+import { failure } from '../../core/errors.ts'
+import { createLink, getPinned, type KernelObject, netnsOfLink, openTarget, pin } from '../../linux/bpf.ts'
+import { type BpfMap, createMap, openMap } from '../../linux/bpf-map.ts'
 import { type BpfObject, loadPrograms, readObject } from '../../linux/bpf-object.ts'
 import { Descriptor } from '../../linux/ffi.ts'
 import { layoutVersion, maxAlive, portOfKey, u32 } from './layout.ts'
@@ -50,20 +43,24 @@ const objectAt = (name: string): BpfObject => readObject(new URL(`../../../bpf/$
 /** The link is pinned last: where it is, everything is. */
 const linkName = 'lookup'
 
+/** What is attached to this network namespace; its inode, as `struct bpf_link_info` has it. */
+const ownNamespace = '/proc/self/ns/net'
+
 /**
  * Finds or makes the kernel's part, in a directory of a bpffs.
- * @throws CutoverError `failed` if the look-up program could not be proven; SystemError if the kernel refuses
+ * @throws CutoverError `failed` if the look-up program could not be proven, or another network namespace is steered from these pins;
+ *   SystemError if the kernel refuses
  */
 export function openKernel(pins: string): Kernel {
-  const root = join(pins, String(layoutVersion))
-  const lookup = objectAt('lookup')
-  const found = existsSync(join(root, 'links', linkName))
+  const root = rootOf(pins)
+  const found = isAttached(root)
   if (!found) rmSync(root, { recursive: true, force: true })
   using owned = new DisposableStack()
+  const lookup = objectAt('lookup')
   const maps = Object.fromEntries(
     mapNames.map((name) => {
-      const definition = lookup.maps[name] ?? objectAt('hooks').maps[name] ?? objectAt('nobody').maps[name]
-      if (definition === undefined) throw new Error(`no program describes the map ${name}`)
+      const definition = lookup.maps[name]
+      if (definition === undefined) throw new Error(`bpf/maps.h does not describe the map ${name}`)
       const path = join(root, 'maps', name)
       return [name, owned.use(found ? openMap(path, definition) : createMap(definition, name))]
     }),
@@ -79,8 +76,27 @@ export function openKernel(pins: string): Kernel {
   }
 }
 
-/** Takes every pin away. What is attached stays until the last descriptor is closed as well. */
-export const removePins = (pins: string): void => rmSync(pins, { recursive: true, force: true })
+/** Takes every pin away, the link first: without it, whatever else is left counts as nothing. What is attached goes with it. */
+export function removePins(pins: string): void {
+  rmSync(join(rootOf(pins), 'links'), { recursive: true, force: true })
+  rmSync(pins, { recursive: true, force: true })
+}
+
+const rootOf = (pins: string): string => join(pins, String(layoutVersion))
+
+/** Is the look-up program at work? What an earlier daemon left half made, or what steered a namespace that has gone, is not. */
+function isAttached(root: string): boolean {
+  const path = join(root, 'links', linkName)
+  if (!existsSync(path)) return false
+  using link = getPinned(path)
+  const steered = netnsOfLink(link)
+  if (steered !== 0n && steered !== statSync(ownNamespace, { bigint: true }).ino)
+    throw failure(
+      `The programs pinned below ${root} steer another network namespace than this one. Nothing was changed. Run cutover where its ` +
+        'daemon was first started, or give this one another CUTOVER_HOME.',
+    )
+  return steered !== 0n
+}
 
 /** @returns the group's program */
 function load(root: string, maps: Maps, object: BpfObject): KernelObject {
@@ -100,7 +116,7 @@ function load(root: string, maps: Maps, object: BpfObject): KernelObject {
     mkdirSync(join(root, folder), { recursive: true, mode: 0o700 })
   for (const name of mapNames) pin(maps[name], join(root, 'maps', name))
   pin(group, join(root, 'programs', 'group'))
-  using namespace = openTarget('/proc/self/ns/net')
+  using namespace = openTarget(ownNamespace)
   using link = createLink(lookup, 'sk_lookup', namespace.fd)
   pin(link, join(root, 'links', linkName))
   return new Descriptor(group.release())

@@ -1,14 +1,12 @@
 /**
- * The sockets that hold an app's ports: `ss` shows them, nobody takes the port by accident, and connections that nothing can serve wait in
- * them. Each is kept by a holder, a process that only sleeps and has inherited it, so that it outlives the daemon.
+ * Park: the sockets that hold an app's ports. `ss` shows them, nobody takes the port by accident, and connections that nothing can serve
+ * wait in them. Each stands at an address at which a release listens, in one group with it, and is kept by a holder.
  */
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { failure } from '../../core/errors.ts'
 import type { AppId } from '../../core/words.ts'
 import type { KernelObject } from '../../linux/bpf.ts'
-import { cgroupPids, createCgroup, insideCgroup } from '../../linux/cgroup.ts'
-import { attempt, Descriptor } from '../../linux/ffi.ts'
-import { identify, isAlive, openPidfd, type ProcessIdentity, sendSignal } from '../../linux/process.ts'
+import { type Descriptor, SystemError } from '../../linux/ffi.ts'
 import {
   attachGroupProgram,
   bind,
@@ -22,90 +20,98 @@ import {
   socketCookie,
   tcpSocket,
 } from '../../linux/sockets.ts'
+import { findHeld, type Held, hold, letGo } from './holders.ts'
 import type { Maps } from './kernel.ts'
-import { maxListeners, placeKey, u32, u64 } from './layout.ts'
+import { maxListeners, type Place, placeKey, u32, u64 } from './layout.ts'
 import { type Listener, listenersFor, placesOf } from './listeners.ts'
 
 /** Connections that may wait at one address; `net.core.somaxconn` may allow fewer. */
 const backlog = 4096
-/** Where a holder has its socket: the first descriptor after the usual three. */
-const heldAt = 3
 
-interface Held {
-  readonly socket: Descriptor
-  readonly cookie: bigint
-  readonly holder: ProcessIdentity
-}
-
-export interface Parks {
-  /** Holds the address of this listener for the app, in one group with it. */
-  hold(app: AppId, listener: Listener): void
-  /** Lets the group of this listener have the program, without holding its address. */
-  join(listener: Listener): void
-  /** The app's park sockets. */
+export interface Park {
+  /** Its sockets for the app. */
   of(app: AppId): Listener[]
-  /** Ends the queues of those in which somebody waits: every connection goes to its heir. */
-  handOn(app: AppId): void
-  /** Closes everything that waits; says how many that were. */
-  closeWaiting(app: AppId): number
+  /**
+   * Holds the address of this listener for the app, in one group with it.
+   * @throws CutoverError `failed` if the address cannot be had
+   */
+  hold(app: AppId, listener: Listener): void
+  /** Lets the group of this listener have the program, without holding its address. Throws as {@link hold} does. */
+  join(listener: Listener): void
+  /** Ends the queue of this socket: every connection in it goes to its heir, also those that are still being made. */
+  handOn(app: AppId, socket: Listener): void
+  /** Closes everything that waits in this socket; says how many that were. */
+  closeWaiting(socket: Listener): number
   /** Gives the port back. */
   free(app: AppId, port: number): void
   /** Closes this process's descriptors; the holders keep the sockets. */
   close(): void
-  /** Ends the holders. */
+  /** Ends all sockets and holders. */
   destroy(): void
 }
 
-/** Finds the park sockets that holders of this cgroup keep. */
-export function openParks(maps: Maps, group: KernelObject, cgroup: string): Parks {
+export const placeOfPark = (app: AppId, { port, place }: Listener): Place => ({
+  ref: { app, release: 0 },
+  port,
+  n: place,
+})
+
+/** Finds the sockets that holders of this cgroup keep; ends those that a killed daemon had made and not yet entered. */
+export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park {
   const holders = join(cgroup, 'holders')
+  const entered = new Set(maps.places.keys().map((key) => maps.places.get(key)?.readBigUInt64LE(0)))
   const held = new Map<bigint, Held>()
-  for (const pid of cgroupPids(holders)) {
-    const found = fetch(pid)
-    if (found !== null) held.set(found.cookie, found)
+  for (const found of findHeld(holders)) {
+    if (entered.has(found.cookie)) held.set(found.cookie, found)
+    else letGo(found)
   }
   const of = (app: AppId) => listenersFor(maps, { app, release: 0 })
-  const heldOf = (app: AppId) => of(app).flatMap((listener) => held.get(listener.cookie) ?? [])
 
   return {
     of,
     hold: (app, listener) => {
-      const socket = bound(listener)
-      attachGroupProgram(socket, group)
-      const holder = startHolder(socket, holders)
-      const cookie = socketCookie(socket)
-      held.set(cookie, { socket, cookie, holder })
-      enter(maps, app, listener.port, socket)
-    },
-    join: (listener) => {
-      using socket = bound(listener)
-      attachGroupProgram(socket, group)
-    },
-    handOn: (app) => {
-      for (const { port, waiting, cookie, place } of of(app)) {
-        const one = held.get(cookie)
-        if (waiting === 0 || one === undefined) continue
-        shutDown(one.socket)
-        // Out of the map before it listens again: a place is never updated with the socket that is in it.
-        maps.places.delete(placeKey({ ref: { app, release: 0 }, port, n: place }))
-        listen(one.socket, backlog)
-        attachGroupProgram(one.socket, group)
-        enter(maps, app, port, one.socket)
+      const socket = standingAt(listener)
+      let kept: Held | null = null
+      try {
+        attachGroupProgram(socket, group)
+        kept = hold(socket, holders)
+        enter(maps, app, listener.port, socket)
+        held.set(kept.cookie, kept)
+      } catch (error) {
+        if (kept === null) socket[Symbol.dispose]()
+        else letGo(kept)
+        throw error
       }
     },
-    closeWaiting: (app) => {
+    join: (listener) => {
+      using socket = standingAt(listener)
+      attachGroupProgram(socket, group)
+    },
+    handOn: (app, { port, place, cookie }) => {
+      const socket = held.get(cookie)?.socket
+      if (socket === undefined) return
+      shutDown(socket)
+      // Out of the map before it listens again: a place is never updated with the socket that is in it.
+      maps.places.delete(placeKey({ ref: { app, release: 0 }, port, n: place }))
+      listen(socket, backlog)
+      attachGroupProgram(socket, group)
+      enter(maps, app, port, socket)
+    },
+    closeWaiting: ({ cookie }) => {
+      const socket = held.get(cookie)?.socket
       let closed = 0
-      for (const { socket } of heldOf(app)) for (let i = 0; i < backlog && closeOneWaiting(socket); i++) closed++
+      while (socket !== undefined && closed < backlog && closeOneWaiting(socket)) closed++
       return closed
     },
     free: (app, port) => {
-      for (const listener of of(app).filter((one) => one.port === port)) {
-        const one = held.get(listener.cookie)
-        if (one !== undefined) end(one)
-        held.delete(listener.cookie)
-      }
       const row = { ref: { app, release: 0 }, port, n: 0 }
       for (const place of placesOf(maps, row)) {
+        const kept = held.get(maps.places.get(placeKey(place))?.readBigUInt64LE(0) ?? 0n)
+        if (kept !== undefined) {
+          letGo(kept)
+          held.delete(kept.cookie)
+        }
+        maps.places.delete(placeKey(place))
         maps.owners.delete(placeKey(place))
         maps.stamps.delete(placeKey(place))
       }
@@ -116,14 +122,23 @@ export function openParks(maps: Maps, group: KernelObject, cgroup: string): Park
       held.clear()
     },
     destroy: () => {
-      for (const one of held.values()) end(one)
+      for (const one of held.values()) letGo(one)
       held.clear()
     },
   }
 }
 
+/** Do both stand at the same address of the same port, in one group? */
+export const isSamePlace = (a: Listener, b: Listener): boolean =>
+  a.port === b.port &&
+  a.family === b.family &&
+  a.address === b.address &&
+  a.v6only === b.v6only &&
+  a.device === b.device &&
+  a.uid === b.uid
+
 /** A socket of our own that listens where the app's does, with its user, so that both are in one group. */
-function bound({ family, address, port, v6only, device, uid }: Listener): Descriptor {
+function standingAt({ family, address, port, v6only, device, uid }: Listener): Descriptor {
   const socket = tcpSocket(family)
   try {
     giveTo(socket, uid)
@@ -136,8 +151,22 @@ function bound({ family, address, port, v6only, device, uid }: Listener): Descri
     return socket
   } catch (error) {
     socket[Symbol.dispose]()
+    if (error instanceof SystemError) throw cannotHold(address, port, error)
     throw error
   }
+}
+
+function cannotHold(address: string, port: number, cause: SystemError) {
+  const why =
+    cause.code === 'EADDRINUSE'
+      ? 'another program, or a release of another user, listens there as well'
+      : cause.code === 'EADDRNOTAVAIL'
+        ? 'it is not an address of this machine'
+        : cause.message
+  return failure(
+    `Port ${port} of ${address}, where the release listens, could not be held for the app: ${why}. Nothing was switched.`,
+    { cause },
+  )
 }
 
 /** Gives the socket the lowest free place of the app's park. */
@@ -151,41 +180,5 @@ function enter(maps: Maps, app: AppId, port: number, socket: Descriptor): void {
     maps.seats.set(placeKey(row), u32(high, 0, 0))
     return
   }
-  throw new Error(`no place is free for the park of port ${port}`)
-}
-
-/** A process without any logic: it has the socket, and sleeps. */
-function startHolder(socket: Descriptor, cgroup: string): ProcessIdentity {
-  createCgroup(cgroup)
-  const child = insideCgroup(cgroup, () =>
-    spawn('sleep', ['infinity'], {
-      cwd: '/',
-      detached: true,
-      env: { PATH: '/usr/local/bin:/usr/bin:/bin' },
-      stdio: ['ignore', 'ignore', 'ignore', socket.fd],
-    }),
-  )
-  child.unref()
-  child.on('error', () => {})
-  const identity = child.pid === undefined ? null : identify(child.pid)
-  if (identity === null) throw new Error('sleep (coreutils) could not be started to hold the port')
-  return identity
-}
-
-/** The socket of a holder that an earlier daemon started. pidfd_getfd(2), Linux 5.6. */
-function fetch(pid: number): Held | null {
-  const holder = identify(pid)
-  using pidfd = openPidfd(pid)
-  if (holder === null || pidfd === null) return null
-  const fd = attempt('pidfd_getfd', pidfd.fd, heldAt, 0)
-  if (fd < 0) return null
-  const socket = new Descriptor(fd)
-  return { socket, cookie: socketCookie(socket), holder }
-}
-
-function end({ socket, holder }: Held): void {
-  // The queue ends with the last copy; the listener has to end now.
-  shutDown(socket)
-  socket[Symbol.dispose]()
-  if (isAlive(holder)) sendSignal(holder, 'SIGKILL')
+  throw failure(`Port ${port} is listened on at more than ${maxListeners} addresses, which is as many as can be held.`)
 }

@@ -1,5 +1,6 @@
 /** A connection that reaches exactly one release, dark or not: nobody outside can make one. */
 import { Socket } from 'node:net'
+import { SystemError } from '../../linux/ffi.ts'
 import { beginConnect, bind, boundPort, tcpSocket } from '../../linux/sockets.ts'
 import type { Maps } from './kernel.ts'
 import { connectionKey, type ReleaseRef, releaseKey, u32 } from './layout.ts'
@@ -24,7 +25,7 @@ export function probe(maps: Maps, ref: ReleaseRef, listener: Listener): Socket {
       throw error
     }
     const socket = new Socket({ fd: raw.release(), readable: true, writable: true })
-    socket.once('close', () => maps.who.delete(key))
+    socket.once('close', () => forget(maps, key))
     return socket
   } catch (error) {
     raw[Symbol.dispose]()
@@ -32,9 +33,19 @@ export function probe(maps: Maps, ref: ReleaseRef, listener: Listener): Socket {
   }
 }
 
+/** The entry outlives a steering that was closed before its probes; the map drops what is oldest by itself. */
+function forget(maps: Maps, key: Buffer): void {
+  try {
+    maps.who.delete(key)
+  } catch (error) {
+    if (!(error instanceof SystemError && error.code === 'EBADF')) throw error
+  }
+}
+
 /** An address of this machine at which the listener takes connections. */
 function reachable({ family, address, v6only }: Listener): string {
-  if (address === '0.0.0.0') return '127.0.0.1'
-  if (address === '::') return v6only ? '::1' : '127.0.0.1'
-  return family === 'ipv6' ? address.replace(/^::ffff:(?=\d+\.)/, '') : address
+  const plain = family === 'ipv6' ? address.replace(/^::ffff:(?=\d+\.)/, '') : address
+  if (plain === '0.0.0.0') return '127.0.0.1'
+  if (plain === '::') return v6only ? '::1' : '127.0.0.1'
+  return plain
 }

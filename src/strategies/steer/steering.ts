@@ -2,28 +2,17 @@
  * The strategy `steer`: every release listens on the public port itself, and programs in the kernel say which of them gets a new connection.
  * This is the daemon's hand on them. All that counts is in the kernel, pinned: a daemon that comes later finds it as it is.
  */
-import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { failure, refusal } from '../../core/errors.ts'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
-import { attachHooks, detachHooks, hookedReleases } from './hooks.ts'
+import { SystemError } from '../../linux/ffi.ts'
+import { clearStamp, isOver, isStamped, renewHold, setHold } from './hold.ts'
+import { hookedReleases } from './hooks.ts'
 import { openKernel, removePins } from './kernel.ts'
-import {
-  counterNames,
-  maxAlive,
-  ownerOfPort,
-  placeKey,
-  portKey,
-  portOfKey,
-  portValue,
-  type ReleaseRef,
-  releaseKey,
-  u32,
-  u64,
-  wordHold,
-} from './layout.ts'
-import { type Listener, listenersFor, placesOf, rowsOf } from './listeners.ts'
-import { openParks } from './park.ts'
+import { counterNames, portKey, type ReleaseRef, releaseKey, u32, u64, wordHold } from './layout.ts'
+import { type Listener, listenersFor } from './listeners.ts'
+import { bringIn, forgetApp, livingOf, takeOut, tidy } from './living.ts'
+import { isSamePlace, openPark, placeOfPark } from './park.ts'
+import { type AppPort, declarePorts, leftPorts, portsOf } from './ports.ts'
 import { probe } from './probe.ts'
 
 export type { ReleaseRef } from './layout.ts'
@@ -69,23 +58,30 @@ export interface Steering {
   /** What listens for the release at this moment; release 0: the app's park sockets. */
   listeners(ref: ReleaseRef): Listener[]
   /** The app's ports, those included that nobody declared and a release listens on. */
-  ports(app: AppId): { readonly port: number; readonly declared: boolean }[]
+  ports(app: AppId): AppPort[]
   word(app: AppId): Word
   /**
-   * Gives new connections to the release from now on (0: to none; they are refused), all ports in one step.
+   * Gives new connections to the release from now on (0: to none), all ports in one step. What nothing can serve is parked with `hold`, for as
+   * long as the app's `holdMs` allows, and refused without.
    * @returns microseconds of the one map update
    */
   switchTo(app: AppId, release: ReleaseNumber, options: { readonly hold: boolean }): number
-  /** Connections that the release has accepted from the public. */
+  /** Connections from the public that were made with the release; those that came to it from another's queue were made elsewhere. */
   accepted(ref: ReleaseRef): number
-  /** Holds every address at which a release of the app listens on a declared port, and lets all groups have their program. */
+  /**
+   * Holds every address at which a release of the app listens on a declared port, and lets all groups have their program.
+   * @throws CutoverError `failed` naming the address that cannot be held
+   */
   park(app: AppId): void
   /** Connections that wait because nothing could serve them. */
   parked(app: AppId): number
-  /** Hands what waits to the active release; says how many waited. */
+  /**
+   * Hands on what waits where the active release listens, handshakes half done included; says how many waited there. The rest goes on waiting.
+   * Quick where nobody was parked.
+   */
   unpark(app: AppId): number
-  /** Closes what has waited longer than `hold` (`all`: whatever waits); says how many that were. */
-  closeParked(app: AppId, options?: { readonly all: boolean }): number
+  /** Closes, and counts, what has waited longer than `hold`, or all that waits where nothing is to be parked now. */
+  closeParked(app: AppId): number
   /** A connection to exactly this release, dark or not. */
   probe(ref: ReleaseRef, listener: Listener): Socket
   /** What happened so far on this node, by name. */
@@ -98,97 +94,49 @@ export interface Steering {
 
 /**
  * Finds the kernel's part as an earlier daemon left it, or loads, proves and attaches it.
- * @throws CutoverError `failed` if the look-up program would touch a port that no app declares; SystemError if the kernel refuses
+ * @throws CutoverError `failed` if the look-up program would touch a port that no app declares, or the pins are another namespace's;
+ *   SystemError if the kernel refuses
  */
 export function openSteering({ pins, cgroup }: SteeringOptions): Steering {
-  const kernel = openKernel(pins)
+  using opened = new DisposableStack()
+  const kernel = opened.use(openKernel(pins))
+  tidy(kernel)
   const { maps } = kernel
-  const parks = openParks(maps, kernel.group, cgroup)
-  const aliveOf = (app: AppId): Buffer => maps.alive.get(u32(app)) ?? Buffer.alloc(maxAlive * 2)
-  const livingOf = (app: AppId): ReleaseNumber[] =>
-    Array.from({ length: maxAlive }, (_, slot) => aliveOf(app).readUInt16LE(slot * 2)).filter(
-      (release) => release !== 0,
-    )
-  const portsOf = (app: AppId) =>
-    maps.ports.keys().flatMap((key) => {
-      const value = maps.ports.get(key)
-      const owner = value && ownerOfPort(value)
-      return owner?.app === app ? [{ port: portOfKey(key), declared: owner.declared }] : []
-    })
-  const isListenedOn = (app: AppId, port: number): boolean =>
-    livingOf(app).some((release) => listenersFor(maps, { app, release }).some((one) => one.port === port))
+  const park = openPark(maps, kernel.group, cgroup)
+  opened.move()
+
   const freePort = (app: AppId, port: number) => {
-    parks.free(app, port)
+    park.free(app, port)
     maps.ports.delete(portKey(port))
   }
-  const newHold = (app: AppId, ns: bigint) => {
-    const epoch = maps.holds.get(u32(app))?.readBigUInt64LE(8) ?? 0n
-    maps.holds.set(u32(app), u64(ns, epoch + 1n))
+  const word = (app: AppId): Word => {
+    const bytes = maps.apps.get(u32(app)) ?? Buffer.alloc(8)
+    return {
+      active: bytes.readUInt16LE(0),
+      standby: bytes.readUInt16LE(2),
+      hold: (bytes.readUInt16LE(6) & wordHold) !== 0,
+    }
   }
-  const holdOf = (app: AppId): bigint => maps.holds.get(u32(app))?.readBigUInt64LE(0) ?? 0n
-  const waitingFor = (app: AppId): number => parks.of(app).reduce((sum, { waiting }) => sum + waiting, 0)
 
-  const steering: Steering = {
+  return {
     addApp: (app, { ports, holdMs }) => {
-      for (const port of ports) {
-        const owner = maps.ports.get(portKey(port))
-        if (owner !== null && ownerOfPort(owner).app !== app)
-          throw refusal(`Port ${port} belongs to another app of this node.`)
-      }
-      for (const port of ports) maps.ports.set(portKey(port), portValue(app, true))
-      for (const { port } of portsOf(app)) {
-        if (ports.includes(port)) continue
-        if (isListenedOn(app, port)) maps.ports.set(portKey(port), portValue(app, false))
-        else freePort(app, port)
-      }
-      newHold(app, BigInt(holdMs) * 1_000_000n)
-      if (maps.apps.get(u32(app)) === null) maps.apps.set(u32(app), Buffer.alloc(8))
+      for (const port of declarePorts(maps, app, ports)) freePort(app, port)
+      setHold(maps, app, holdMs)
+      maps.apps.add(u32(app), Buffer.alloc(8))
     },
     removeApp: (app) => {
-      for (const { port } of portsOf(app)) freePort(app, port)
-      maps.apps.delete(u32(app))
-      maps.alive.set(u32(app), Buffer.alloc(maxAlive * 2))
+      for (const { port } of portsOf(maps, app)) freePort(app, port)
+      forgetApp(maps, app)
     },
-    addRelease: (ref, cgroup) => {
-      const alive = aliveOf(ref.app)
-      const slots = Array.from({ length: maxAlive }, (_, slot) => alive.readUInt16LE(slot * 2))
-      const slot = slots.includes(ref.release) ? slots.indexOf(ref.release) : slots.indexOf(0)
-      if (slot === -1) throw refusal(`${maxAlive} releases of this app run already; wait until one has retired.`)
-      maps.tallies.set(u32(releaseKey(ref)), u64(0n))
-      attachHooks(kernel, ref, cgroup)
-      alive.writeUInt16LE(ref.release, slot * 2)
-      maps.alive.set(u32(ref.app), alive)
-    },
+    addRelease: (ref, cgroup) => bringIn(kernel, ref, cgroup),
     removeRelease: (ref) => {
-      detachHooks(kernel, ref)
-      const alive = aliveOf(ref.app)
-      for (let slot = 0; slot < maxAlive; slot++) {
-        if (alive.readUInt16LE(slot * 2) === ref.release) alive.writeUInt16LE(0, slot * 2)
-      }
-      maps.alive.set(u32(ref.app), alive)
-      for (const row of rowsOf(maps, ref)) {
-        for (const place of placesOf(maps, row)) {
-          maps.places.delete(placeKey(place))
-          maps.owners.delete(placeKey(place))
-        }
-        maps.seats.delete(placeKey(row))
-      }
-      maps.tallies.delete(u32(releaseKey(ref)))
-      for (const { port, declared } of portsOf(ref.app)) {
-        if (!declared && !isListenedOn(ref.app, port)) freePort(ref.app, port)
-      }
+      takeOut(kernel, ref)
+      for (const port of leftPorts(maps, ref.app)) freePort(ref.app, port)
     },
     releases: () => hookedReleases(kernel),
     listeners: (ref) => listenersFor(maps, ref),
-    ports: portsOf,
-    word: (app) => {
-      const word = maps.apps.get(u32(app)) ?? Buffer.alloc(8)
-      return {
-        active: word.readUInt16LE(0),
-        standby: word.readUInt16LE(2),
-        hold: (word.readUInt16LE(6) & wordHold) !== 0,
-      }
-    },
+    ports: (app) => portsOf(maps, app),
+    word,
     switchTo: (app, release, { hold }) => {
       const key = u32(app)
       const word = Buffer.alloc(8)
@@ -197,31 +145,39 @@ export function openSteering({ pins, cgroup }: SteeringOptions): Steering {
       const before = process.hrtime.bigint()
       maps.apps.set(key, word)
       const after = process.hrtime.bigint()
-      newHold(app, holdOf(app))
+      renewHold(maps, app)
       return Number(after - before) / 1000
     },
     accepted: (ref) => Number(maps.tallies.get(u32(releaseKey(ref)))?.readBigUInt64LE(0) ?? 0n),
     park: (app) => {
-      const declared = new Set(portsOf(app).flatMap(({ port, declared }) => (declared ? [port] : [])))
-      const held = parks.of(app)
-      for (const listener of livingOf(app).flatMap((release) => listenersFor(maps, { app, release }))) {
+      const declared = new Set(portsOf(maps, app).flatMap(({ port, declared }) => (declared ? [port] : [])))
+      const held = park.of(app)
+      for (const listener of livingOf(maps, app).flatMap((release) => listenersFor(maps, { app, release }))) {
         if (held.some((one) => isSamePlace(one, listener))) continue
         held.push(listener)
-        if (declared.has(listener.port)) parks.hold(app, listener)
-        else parks.join(listener)
+        if (declared.has(listener.port)) park.hold(app, listener)
+        else park.join(listener)
       }
     },
-    parked: waitingFor,
+    parked: (app) => park.of(app).reduce((sum, { waiting }) => sum + waiting, 0),
     unpark: (app) => {
-      const waited = waitingFor(app)
-      if (waited === 0) return 0
-      parks.handOn(app)
-      poke(steering, app)
-      return waited
+      const used = park.of(app).filter((one) => one.waiting > 0 || isStamped(maps, placeOfPark(app, one)))
+      if (used.length === 0) return 0
+      const ref = { app, release: word(app).active }
+      const heirs = listenersFor(maps, ref)
+      const ending = used.filter((one) => heirs.some((heir) => isSamePlace(heir, one)))
+      for (const socket of ending) {
+        park.handOn(app, socket)
+        clearStamp(maps, placeOfPark(app, socket))
+      }
+      for (const heir of heirs) if (ending.some((one) => isSamePlace(one, heir))) wake(() => probe(maps, ref, heir))
+      return ending.reduce((sum, { waiting }) => sum + waiting, 0)
     },
-    closeParked: (app, { all } = { all: false }) => {
-      if (waitingFor(app) === 0 || (!all && !isOver(app))) return 0
-      const closed = parks.closeWaiting(app)
+    closeParked: (app) => {
+      const { hold } = word(app)
+      const waiting = park.of(app).filter((one) => one.waiting > 0)
+      const late = waiting.filter((one) => !hold || isOver(maps, placeOfPark(app, one)))
+      const closed = late.reduce((sum, one) => sum + park.closeWaiting(one), 0)
       const key = u32(counterNames.indexOf('closed_late'))
       maps.counters.set(key, u64((maps.counters.get(key)?.readBigUInt64LE(0) ?? 0n) + BigInt(closed)))
       return closed
@@ -232,49 +188,30 @@ export function openSteering({ pins, cgroup }: SteeringOptions): Steering {
         counterNames.map((name, index) => [name, Number(maps.counters.get(u32(index))?.readBigUInt64LE(0) ?? 0n)]),
       ),
     close: () => {
-      parks.close()
+      park.close()
       kernel[Symbol.dispose]()
     },
     destroy: () => {
-      parks.destroy()
+      park.destroy()
       removePins(pins)
       kernel[Symbol.dispose]()
     },
   }
+}
 
-  /** Has the first one that was parked at any of the app's places waited for longer than `hold`? */
-  const isOver = (app: AppId): boolean => {
-    const epoch = maps.holds.get(u32(app))?.readBigUInt64LE(8) ?? 0n
-    const now = bootTimeNs()
-    return parks.of(app).some(({ port, place }) => {
-      const stamp = maps.stamps.get(placeKey({ ref: { app, release: 0 }, port, n: place }))
-      return stamp !== null && (stamp.readBigUInt64LE(0) !== epoch || now - stamp.readBigUInt64LE(8) > holdOf(app))
-    })
+/** How long a connection that is there to wake a listener stays: long enough for its handshake. */
+const wakeMs = 100
+
+/**
+ * On kernels without upstream 3864c6b a connection that was handed on wakes nobody: one of our own does. That it can not be made harms
+ * nobody else, and the listener will be woken by the next client.
+ */
+function wake(connect: () => Socket): void {
+  try {
+    const socket = connect()
+    socket.on('error', () => socket.destroy())
+    setTimeout(() => socket.destroy(), wakeMs).unref()
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error
   }
-
-  return steering
-}
-
-const isSamePlace = (a: Listener, b: Listener): boolean =>
-  a.port === b.port &&
-  a.family === b.family &&
-  a.address === b.address &&
-  a.v6only === b.v6only &&
-  a.device === b.device
-
-/** On kernels without upstream 3864c6b a connection that was handed on wakes nobody: one of our own does. */
-function poke(steering: Steering, app: AppId): void {
-  const ref = { app, release: steering.word(app).active }
-  const listener = steering.listeners(ref)[0]
-  if (listener === undefined) return
-  const socket = steering.probe(ref, listener)
-  socket.on('error', () => socket.destroy()).once('connect', () => socket.destroy())
-  setImmediate(() => socket.destroy())
-}
-
-/** CLOCK_BOOTTIME, which the program uses as well; to a hundredth of a second. See proc_uptime(5). */
-const bootTimeNs = (): bigint => {
-  const seconds = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])
-  if (!Number.isFinite(seconds)) throw failure('/proc/uptime could not be read')
-  return BigInt(Math.round(seconds * 1000)) * 1_000_000n
 }
