@@ -14,7 +14,7 @@ import { maxAlive } from '../strategies/steer/layout.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
 import { type ReleaseSetup, setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf } from './node.ts'
-import { requireFreeWildcards, requireNoOverlap } from './ports.ts'
+import { alsoListening, requireFreeWildcards, requireNoOverlap } from './ports.ts'
 import { untilRoom } from './settle.ts'
 import type { Steps } from './steps.ts'
 import { supervisorOf } from './supervise.ts'
@@ -60,7 +60,7 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
     const { running, listeners } = await steps.run('start', setup.config.run.join(' '), async () => {
       const running = await launch(node, name, release, setup, broken)
       const listeners = await untilListening(node, running, over)
-      requireNoOverlap(node, name, running.ref.app, listeners)
+      requireNoOverlap(node, name, listeners)
       return { running, listeners, text: startedText(running, listeners) }
     })
     advance(node, name, release, 'warm')
@@ -108,13 +108,16 @@ async function launch(
   const steering = node.steering()
   const ref = refOf(app, release)
   const ports = config.ports.map(({ port }) => port)
-  requireFreeWildcards(node, name, app.slot, ports)
+  requireFreeWildcards(node, name, ports)
   steering.addApp(app.slot, { ports, holdMs: config.holdMs })
   createCgroup(cgroup)
   steering.addRelease(ref, cgroup)
   const supervisor = supervisorOf(node, name, release)
   const instance = await startInstance(spec, (event) => {
-    if (event.type === 'exit') broken.abort(failure(`pid ${event.pid} ${describeExit(event.status)}`))
+    if (event.type === 'exit' && !broken.signal.aborted) {
+      const how = `pid ${event.pid} ${describeExit(event.status)}`
+      broken.abort(failure(`${how}${alsoListening(node, name, ports)}`))
+    }
     supervisor(event)
   })
   const running: Running = { app: name, release, ref, cgroup, config, owner, instance }

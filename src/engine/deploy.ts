@@ -18,10 +18,10 @@ import type { LeftOut } from '../store/files/survey.ts'
 import { bringUp } from './bring-up.ts'
 import { beginOperation, cutOver, endOperation, type Operation } from './cutover.ts'
 import type { DeployRequest, Report } from './engine.ts'
-import { explain } from './failed-message.ts'
+import { explain, reasonOf } from './failed-message.ts'
 import { setupOf } from './instance-spec.ts'
 import { allRunning, type Node, now } from './node.ts'
-import { claimedPort } from './ports.ts'
+import { claimedPort, requireFreeWildcards } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
 import { releasePorts } from './release-ports.ts'
 import { createSteps } from './steps.ts'
@@ -39,15 +39,21 @@ export async function deploy(
   signal: AbortSignal,
 ): Promise<Receipt> {
   const config = await readConfig(request.directory)
-  using _lock = node.locks.take(config.app, 'a deploy', by)
+  using lock = node.locks.take(config.app, 'a deploy', by)
   const owner = ownerFor(config, request.directory)
   const problem = claimedPort(node, config) ?? otherUser(node, config, owner)
   if (problem !== null) throw await problemIn(request.directory, problem)
+  requireFreeWildcards(
+    node,
+    config.app,
+    config.ports.map(({ port }) => port),
+  )
 
   node.store.apps.open(config.app, request.directory, request.path)
   const steps = createSteps(report)
   const label = request.label ?? (await commitOf(request.directory, signal))
   const release = stage(node, config, owner, label)
+  lock.isFor(`the deploy of ${named(release)}`)
   report({ type: 'release', app: config.app, release, label })
   if (owner.uid === 0 && config.user === null)
     steps.warn(`the app runs as root: set "user", or give its folder to a user of its own`)
@@ -95,7 +101,7 @@ async function undo(
     leftOut,
   })
   if (activeOf(node.store.apps.state(app))?.number === release) return explained
-  const reason = explained instanceof Error ? (explained.message.split('\n')[0] ?? '') : String(explained)
+  const reason = reasonOf(explained, error)
   await takeDown(node, app, release)
   await removeRelease(node.home.release(app, release))
   node.store.apps.change(app, { type: 'fail', release, reason, at: now() })

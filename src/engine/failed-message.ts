@@ -38,11 +38,19 @@ export async function explain(node: Node, failed: Failure): Promise<unknown> {
   const log = step !== null && logged.has(step) ? await lastLines(node.home.log(app, release), shownLines) : []
   const missing = missedFile(failed.leftOut, log, node.home.release(app, release))
   const hint = missing === null ? '' : `\n${missing.path} was left out of the release by ${missing.by}.`
+  const own = error instanceof CutoverError ? error.details : []
   const whole = log.length > 0 ? `\nIts whole log: cutover logs ${app} --release ${named(release)}` : ''
   return new CutoverError('failed', `${name} ${phrase(failed, said)}. ${traffic}${hint}${whole}`, {
-    details: log,
+    details: [...own, ...log],
     cause: error,
   })
+}
+
+/** The same in one line, for status and history. */
+export function reasonOf(explained: unknown, error: unknown): string {
+  if (!(explained instanceof CutoverError)) return String(explained)
+  const details = error instanceof CutoverError ? error.details : []
+  return [explained.message.split('\n')[0], ...details].join(' ')
 }
 
 function phrase({ step, error, deployTimeoutMs }: Failure, said: string): string {

@@ -4,9 +4,14 @@ import { spokenDuration } from '../core/duration.ts'
 import { refusal } from '../core/errors.ts'
 import type { AppName } from '../core/words.ts'
 
+export interface Lock extends Disposable {
+  /** Says more precisely what is being done. */
+  isFor(what: string): void
+}
+
 export interface Locks {
   /** @throws CutoverError `refused`, saying who is doing what since when */
-  take(app: AppName, what: string, by: Actor): Disposable
+  take(app: AppName, what: string, by: Actor): Lock
   /** `deploy of v6 by ann since 10 s`, or null. */
   holder(app: AppName): string | null
 }
@@ -22,8 +27,10 @@ export function createLocks(): Locks {
     take: (app, what, by) => {
       const busy = holder(app)
       if (busy !== null) throw refusal(`${app} is busy: ${busy}. Nothing was changed.`)
-      held.set(app, { what, by, since: performance.now() })
-      return { [Symbol.dispose]: () => void held.delete(app) }
+      const since = performance.now()
+      const isFor = (what: string) => void held.set(app, { what, by, since })
+      isFor(what)
+      return { isFor, [Symbol.dispose]: () => void held.delete(app) }
     },
   }
 }

@@ -1,11 +1,12 @@
 /** Who has a port: other apps of this node, and programs that Cutover knows nothing of. */
+import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import type { Problem } from '../core/config.ts'
 import { failure, refusal } from '../core/errors.ts'
 import type { AppName } from '../core/words.ts'
 import { holderOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
-import type { Node } from './node.ts'
+import { allRunning, type Node } from './node.ts'
 
 /** One port belongs to one app: what is wrong with a config that wants another's, or null. */
 export function claimedPort(node: Node, { app, ports }: AppConfig): Problem | null {
@@ -35,24 +36,37 @@ function portsOf(node: Node, app: AppName): Set<number> {
  * would then join that program's group.
  * @throws CutoverError `refused` with the program's name and pid
  */
-export function requireFreeWildcards(node: Node, app: AppName, slot: number, ports: readonly number[]): void {
-  for (const socket of foreigners(node, slot, ports)) if (isWildcard(socket)) throw refusal(heldBy(app, socket))
+export function requireFreeWildcards(node: Node, app: AppName, ports: readonly number[]): void {
+  for (const socket of foreigners(node, app, ports)) if (isWildcard(socket)) throw refusal(heldBy(app, socket))
 }
 
 /**
  * Once the candidate listens: nobody else may listen where it does. A program at another address of the port is not touched.
  * @throws CutoverError `failed` with the program's name and pid
  */
-export function requireNoOverlap(node: Node, app: AppName, slot: number, listeners: readonly Listener[]): void {
+export function requireNoOverlap(node: Node, app: AppName, listeners: readonly Listener[]): void {
   const ports = [...new Set(listeners.map(({ port }) => port))]
-  for (const socket of foreigners(node, slot, ports)) {
+  for (const socket of foreigners(node, app, ports)) {
     const clash = listeners.some((own) => own.port === socket.localPort && overlap(own, socket))
     if (clash) throw failure(heldBy(app, socket))
   }
 }
 
+/** What else listens on these ports, as the end of a sentence: an app that found its address taken may end without naming it. */
+export function alsoListening(node: Node, app: AppName, ports: readonly number[]): string {
+  const others = foreigners(node, app, ports).map(
+    (socket) => `${holderName(socket)} listens on ${socket.localAddress}, port ${socket.localPort}`,
+  )
+  return others.length === 0 ? '' : `; ${others.join('; ')}`
+}
+
 /** Listeners on these ports that are neither a release's of this app nor a park socket. */
-function foreigners(node: Node, slot: number, ports: readonly number[]): TcpSocket[] {
+function foreigners(node: Node, app: AppName, ports: readonly number[]): TcpSocket[] {
+  const all = listenersOn(ports)
+  const slot = node.store.apps.find(app)?.slot
+  if (all.length === 0 || slot === undefined) return all
+  // Without them nothing of it is in the kernel, which need not be asked then.
+  if (allRunning(node, app).length === 0 && activeOf(node.store.apps.state(app)) === null) return all
   const steering = node.steering()
   const own = new Set(
     steering
@@ -62,7 +76,7 @@ function foreigners(node: Node, slot: number, ports: readonly number[]): TcpSock
       .concat(steering.listeners({ app: slot, release: 0 }))
       .map(({ cookie }) => cookie),
   )
-  return listenersOn(ports).filter(({ cookie }) => !own.has(cookie))
+  return all.filter(({ cookie }) => !own.has(cookie))
 }
 
 const isWildcard = ({ localAddress }: TcpSocket): boolean => localAddress === '0.0.0.0' || localAddress === '::'
@@ -78,10 +92,13 @@ const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, 
 const isAny = (address: string): boolean => address === '0.0.0.0' || address === '::'
 
 function heldBy(app: AppName, socket: TcpSocket): string {
-  const holder = holderOf(socket.inode)
-  const who = holder ? `${holder.name} (pid ${holder.pid})` : 'another program'
   return (
-    `Port ${socket.localPort} is held by ${who}, which listens on ${socket.localAddress}. ` +
+    `Port ${socket.localPort} is held by ${holderName(socket)}, which listens on ${socket.localAddress}. ` +
     `It was left alone, and ${app} was not started. End that program, or give ${app} another port.`
   )
+}
+
+function holderName({ inode }: TcpSocket): string {
+  const holder = holderOf(inode)
+  return holder ? `${holder.name} (pid ${holder.pid})` : 'another program'
 }

@@ -1,12 +1,11 @@
 /** A rollback: the same cutover the other way. At once if the release still runs; else it is started and proven first. */
 import { rollbackTarget } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
-import { CutoverError } from '../core/errors.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
 import { bringUp } from './bring-up.ts'
 import { beginOperation, cutOver, endOperation } from './cutover.ts'
 import type { Report, RollbackRequest } from './engine.ts'
-import { explain } from './failed-message.ts'
+import { explain, reasonOf } from './failed-message.ts'
 import { type Node, now, type Running, runningOf } from './node.ts'
 import { retire } from './settle.ts'
 import { createSteps } from './steps.ts'
@@ -22,10 +21,11 @@ export async function rollback(
   report: Report,
   signal: AbortSignal,
 ): Promise<Receipt> {
-  using _lock = node.locks.take(app, 'a rollback', by)
+  using lock = node.locks.take(app, 'a rollback', by)
   const wish = { ...(to !== undefined && { to }), ...(from !== undefined && { from }), now: now() }
   const { release } = rollbackTarget(node.store.apps.state(app), wish)
   const label = node.store.apps.state(app).releases.find(({ number }) => number === release)?.label ?? null
+  lock.isFor(`the rollback to ${named(release)}`)
   report({ type: 'release', app, release, label })
   const steps = createSteps(report)
   const operation = beginOperation(node, { app, release, kind: 'rollback', step: 'start', by, steps })
@@ -83,7 +83,7 @@ async function giveUp(
     aborted: signal.aborted,
     leftOut: [],
   })
-  const reason = explained instanceof CutoverError ? (explained.message.split('\n')[0] ?? '') : String(explained)
+  const reason = reasonOf(explained, error)
   const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
   if (state === 'starting' || state === 'warming' || state === 'ready') {
     node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
