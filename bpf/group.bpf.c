@@ -39,6 +39,22 @@ static __always_inline __u32 only(struct bpf_sock *waiting)
 	return goal ? goal->release : 0;
 }
 
+/* A probe that a crashed candidate leaves behind must not be answered by the active release: it would look healthy. So a goal excludes all else. */
+static __always_inline bool choose(struct sk_reuseport_md *ctx, __u32 app, __u32 goal, __u16 port, __u64 closing)
+{
+	if (goal)
+		return pick(ctx, goal, port, closing);
+	struct word word = word_of(app);
+	if (word.active && pick(ctx, release_key(app, word.active), port, closing))
+		return true;
+	if (word.flags & WORD_FAILOVER && word.standby && pick(ctx, release_key(app, word.standby), port, closing))
+		return true;
+	if (!(word.flags & WORD_HOLD) || !pick(ctx, release_key(app, 0), port, closing))
+		return false;
+	count(PARKED);
+	return true;
+}
+
 SEC("sk_reuseport/migrate") int group(struct sk_reuseport_md *ctx)
 {
 	struct bpf_sock *listener = ctx->sk, *waiting = ctx->migrating_sk;
@@ -48,22 +64,8 @@ SEC("sk_reuseport/migrate") int group(struct sk_reuseport_md *ctx)
 	struct port *port = port_of(TCP, number);
 	if (!port)
 		return SK_PASS;
-	__u32 app = port->app;
-	struct word word = word_of(app);
-	__u64 closing = 0;
-	__u32 goal = 0;
-	if (waiting) {
-		closing = bpf_get_socket_cookie(listener);
-		goal = only(waiting);
-	}
-
-	/* A probe that a crashed candidate leaves behind must not be answered by the active release: it would look healthy. */
-	bool found = goal                          ? pick(ctx, goal, number, closing)
-	             : word.active && pick(ctx, release_key(app, word.active), number, closing) ? true
-	             : word.flags & WORD_FAILOVER && word.standby &&
-	                               pick(ctx, release_key(app, word.standby), number, closing)
-	                   ? true
-	                   : word.flags & WORD_HOLD && pick(ctx, release_key(app, 0), number, closing);
+	__u64 closing = waiting ? bpf_get_socket_cookie(listener) : 0;
+	bool found = choose(ctx, port->app, waiting ? only(waiting) : 0, number, closing);
 	if (waiting)
 		count(found ? MIGRATED : NO_HEIR);
 	return found ? SK_PASS : SK_DROP;

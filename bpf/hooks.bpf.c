@@ -82,9 +82,6 @@ static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *
 		count(FOREIGN);
 		return ALLOW;
 	}
-	__u64 me = worker();
-	bool taken = in_use(number, wanted, me);
-
 	struct port *port = port_of(TCP, number);
 	if (port && port->app != self.app) {
 		count(OTHERS_PORT);
@@ -93,9 +90,10 @@ static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *
 	int allowed = port && port->flags & PORT_DECLARED ? ALLOW_ANY_PORT : ALLOW;
 
 	/* A second copy by accident, "taken, try the next", a port as a lock: these must get EADDRINUSE, as without us. */
+	__u64 me = worker();
 	int asked = 0, one = 1;
 	bpf_getsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &asked, sizeof(asked));
-	if (taken && !asked) {
+	if (!asked && in_use(number, wanted, me)) {
 		count(IN_USE);
 		return allowed;
 	}
