@@ -36,6 +36,8 @@ export interface Node {
   readonly cgroup: string
   /** Aborted when the daemon leaves: what goes on in the background ends, processes and traffic go on. */
   readonly closing: AbortSignal
+  /** Aborted when every app is to end: then nothing is started by itself any more. */
+  readonly shuttingDown: AbortController
   /** The kernel's part, loaded and proven at first need. */
   steering(): Steering
   /** Lets go of the kernel's part, which stays as it is. */
@@ -70,6 +72,7 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
     locks: createLocks(),
     cgroup,
     closing,
+    shuttingDown: new AbortController(),
     steering: () => {
       steering ??= openSteering({ pins: join(bpffsOf(home), name), cgroup })
       return steering
@@ -115,7 +118,8 @@ function removeDying(cgroup: string): void {
   const deadline = performance.now() + 2000
   for (;;) {
     try {
-      return removeCgroup(cgroup)
+      removeCgroup(cgroup)
+      return
     } catch (error) {
       const busy = error instanceof Error && 'code' in error && error.code === 'EBUSY'
       if (!busy || performance.now() > deadline) throw error

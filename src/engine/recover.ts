@@ -2,18 +2,20 @@
  * What a daemon does first: it finds what the one before it left, on disk, in the kernel and among the processes, and makes them agree.
  * The database says which release is active; the kernel's word follows it, since a cutover is written down before it is made.
  */
-import { type AppState, activeOf, type ReleaseRecord } from '../core/app.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type AppState, activeOf, candidateOf, type ReleaseRecord } from '../core/app.ts'
 import type { Actor } from '../core/documents.ts'
 import { isAtRest, isCandidate, isStandingBy } from '../core/states.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { adoptInstance } from '../instances/instance.ts'
+import { restartDelayMs } from '../instances/restarts.ts'
 import { cgroupPids } from '../linux/cgroup.ts'
 import type { App } from '../store/apps.ts'
 import { removeLeftovers, removeRelease } from '../store/files/remove.ts'
 import { setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf, runningOf } from './node.ts'
-import { endSteeringIfUnused } from './release-ports.ts'
-import { settle } from './settle.ts'
+import { endSteeringIfUnused, releasePorts } from './release-ports.ts'
+import { inBackground, settle } from './settle.ts'
 import { startActive } from './start.ts'
 import { handOnWhatWaits, supervisorOf } from './supervise.ts'
 import { takeDown } from './take-down.ts'
@@ -25,8 +27,10 @@ export async function recover(node: Node): Promise<void> {
   const apps = node.store.apps.list()
   const folders = apps.flatMap(({ name }) => [node.home.releases(name)])
   for (const problem of await removeLeftovers([...folders, `${node.home.directory}/shared`])) node.log.warn({}, problem)
+  // Those of the daemon before: what is begun here is not among them.
+  const unfinished = node.store.operations.unfinished()
   for (const app of apps) await recoverApp(node, app)
-  for (const { id, app, kind, release } of node.store.operations.unfinished()) {
+  for (const { id, app, kind, release } of unfinished) {
     const state = node.store.apps.find(app) === null ? null : node.store.apps.state(app)
     const active = state === null ? null : activeOf(state)
     const done =
@@ -52,13 +56,21 @@ async function recoverApp(node: Node, app: App): Promise<void> {
     else if (!isAtRest(release.state)) await adopt(node, app, release, state)
   }
   const active = activeOf(state)
-  if (active === null) return
+  if (active === null) {
+    if (candidateOf(state) !== null) releasePorts(node, name)
+    return
+  }
   if (state.stopped) {
+    // As a stop does it: its daemon may have ended in the middle.
+    node.steering().switchTo(app.slot, 0, { hold: false })
+    node.steering().closeParked(app.slot)
     await takeDown(node, name, active.number)
+    settle(node, name)
     return
   }
   const running = runningOf(node, name, active.number)
-  if (running === null) bringBack(node, name, active.number)
+  if (running === null)
+    inBackground(node, `start ${keyOf(name, active.number)}`, () => bringBack(node, name, active.number))
   else resume(node, app, running)
   settle(node, name)
 }
@@ -81,6 +93,9 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, state: AppStat
     if (record.state === 'active') return
     const reason = 'it did not run any more when the daemon was started'
     node.store.apps.change(name, { type: 'died', release, reason, at: now() })
+    const text = `${name} ${named(release)}, ${record.state}, did not run any more and stands by no longer`
+    node.store.operations.note(name, 'recovery', release, 'done', text)
+    node.store.events.add('recovered', text, name, release)
     return
   }
   if (state.stopped && record.state === 'active') return
@@ -110,17 +125,36 @@ function resume(node: Node, { slot }: App, running: Running): void {
   void handOnWhatWaits(node, running)
 }
 
-/** After a reboot, or when everything was killed: the active release is started again. In the background, so that the daemon answers. */
-function bringBack(node: Node, app: AppName, release: ReleaseNumber): void {
-  const lock = node.locks.take(app, `the start of ${named(release)}`, daemon)
+/**
+ * After a reboot, or when everything was killed: the active release is started again, in the background, so that the daemon answers. What it
+ * needs may come up later than it does (a database on the same machine), so this tries for as long as nobody decides otherwise.
+ */
+async function bringBack(node: Node, app: AppName, release: ReleaseNumber): Promise<void> {
+  const given = AbortSignal.any([node.closing, node.shuttingDown.signal])
+  const wanted = (): boolean => {
+    if (given.aborted || node.store.apps.find(app) === null || runningOf(node, app, release) !== null) return false
+    const state = node.store.apps.state(app)
+    return activeOf(state)?.number === release && !state.stopped
+  }
   node.store.events.add('brought-back', `${app} ${named(release)} did not run and is started again`, app, release)
-  const work = startActive(node, { app, release, by: daemon, report: () => {}, stopped: false })
-    .catch((error: unknown) =>
-      node.log.error({ err: error, app, release }, 'the active release could not be started again'),
-    )
-    .then(() => lock[Symbol.dispose]())
-  node.background.set(
-    `start ${keyOf(app, release)}`,
-    work.finally(() => node.background.delete(`start ${keyOf(app, release)}`)),
-  )
+  for (let tries = 1; wanted(); tries++) {
+    if (node.locks.holder(app) === null) {
+      using _lock = node.locks.take(app, `the start of ${named(release)}`, daemon)
+      try {
+        await startActive(node, {
+          app,
+          release,
+          by: daemon,
+          report: () => {},
+          stopped: false,
+          signal: node.shuttingDown.signal,
+        })
+        return
+      } catch (error) {
+        if (!node.closing.aborted)
+          node.log.error({ err: error, app, release }, 'the active release could not be started again')
+      }
+    }
+    await sleep(restartDelayMs(tries), undefined, { signal: given }).catch(() => {})
+  }
 }

@@ -98,7 +98,7 @@ function retained(node: Node, app: AppName): number {
 }
 
 /** One piece of work of a name at a time. Its failure is logged: nobody waits for it, or whoever does looks at what is true. */
-function inBackground(node: Node, key: string, work: () => Promise<void>): Promise<void> {
+export function inBackground(node: Node, key: string, work: () => Promise<void>): Promise<void> {
   const underWay = node.background.get(key)
   if (underWay !== undefined) return underWay
   const promise = work()

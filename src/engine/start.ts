@@ -20,7 +20,8 @@ export async function start(node: Node, app: AppName, by: Actor, report: Report)
   const active = activeOf(state)
   if (active === null) throw refusal(`${app} has no live release: deploy it first.`)
   if (!state.stopped) throw refusal(`${app} is not stopped: ${named(active.number)} is live.`)
-  return await startActive(node, { app, release: active.number, by, report, stopped: true })
+  const { signal } = new AbortController()
+  return await startActive(node, { app, release: active.number, by, report, stopped: true, signal })
 }
 
 export interface StartOfActive {
@@ -30,15 +31,18 @@ export interface StartOfActive {
   readonly report: Report
   /** Whether somebody had stopped it; else it merely does not run. */
   readonly stopped: boolean
+  readonly signal: AbortSignal
 }
 
 /** Brings the active release up and gives it the traffic. If it does not come up, the app stays recorded as it was. */
-export async function startActive(node: Node, { app, release, by, report, stopped }: StartOfActive): Promise<Receipt> {
+export async function startActive(
+  node: Node,
+  { app, release, by, report, stopped, signal }: StartOfActive,
+): Promise<Receipt> {
   const steps = createSteps(report)
   const label = activeOf(node.store.apps.state(app))?.label ?? null
   report({ type: 'release', app, release, label })
   const operation = beginOperation(node, { app, release, kind: 'start', step: 'start', by, steps })
-  const { signal } = new AbortController()
   try {
     const proven = await bringUp(node, { app, release, steps, signal })
     const { us } = await steps.run('cutover', 'cutover', () => {

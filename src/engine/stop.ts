@@ -26,8 +26,8 @@ export async function stop(node: Node, app: AppName, by: Actor, report: Report):
   const steps = createSteps(report)
   report({ type: 'release', app, release: active.number, label: active.label })
   const operation = beginOperation(node, { app, release: active.number, kind: 'stop', step: 'stop', by, steps })
-  await endProcesses(node, app, steps)
-  const receipt = receiptOf(node, operation, app, active.number, null)
+  const cut = await endProcesses(node, app, steps)
+  const receipt = withCut(receiptOf(node, operation, app, active.number, null), cut)
   node.store.operations.end(operation.id, 'done', `${app} ${named(active.number)} is stopped`, receipt)
   node.store.events.add('stop', `${app} is stopped; clients are refused`, app, active.number)
   return receipt
@@ -45,8 +45,8 @@ export async function remove(node: Node, app: AppName, by: Actor, report: Report
   const steps = createSteps(report)
   report({ type: 'release', app, release, label: null })
   const operation = beginOperation(node, { app, release, kind: 'remove', step: 'stop', by, steps })
-  if (activeOf(state) !== null && !state.stopped) await endProcesses(node, app, steps)
-  const receipt = receiptOf(node, operation, app, release, null)
+  const cut = activeOf(state) !== null && !state.stopped ? await endProcesses(node, app, steps) : 0
+  const receipt = withCut(receiptOf(node, operation, app, release, null), cut)
   node.store.apps.change(app, { type: 'remove', at: now() })
   node.steering().removeApp(slot)
   node.store.operations.end(operation.id, 'done', `${app} is removed`, receipt)
@@ -63,6 +63,8 @@ export async function remove(node: Node, app: AppName, by: Actor, report: Report
 /** Stops every app and leaves no process, pin or mount. Every app counts as stopped until it is started. */
 export async function shutdown(node: Node, by: Actor): Promise<void> {
   const apps = node.store.apps.list().map(({ name }) => name)
+  node.shuttingDown.abort(new Error('every app ends'))
+  await Promise.all([...node.background].filter(([key]) => key.startsWith('start ')).map(([, work]) => work))
   for (const app of apps) {
     const state = node.store.apps.state(app)
     if (activeOf(state) !== null && !state.stopped) await stop(node, app, by, () => {})
@@ -70,11 +72,14 @@ export async function shutdown(node: Node, by: Actor): Promise<void> {
   node.endSteering()
 }
 
-/** New connections are refused from here on; the active release ends, and with it all that stands by. */
-async function endProcesses(node: Node, app: AppName, steps: Steps): Promise<void> {
+/**
+ * New connections are refused from here on; the active release ends, and with it all that stands by.
+ * @returns the connections of the active release that were cut after `drain_timeout`
+ */
+async function endProcesses(node: Node, app: AppName, steps: Steps): Promise<number> {
   const { slot } = node.store.apps.get(app)
   const active = activeOf(node.store.apps.state(app))?.number ?? 0
-  await steps.run('stop', 'requests in flight', async () => {
+  const { cut } = await steps.run('stop', 'requests in flight', async () => {
     node.store.apps.change(app, { type: 'stop', at: now() })
     node.steering().switchTo(slot, 0, { hold: false })
     node.steering().closeParked(slot)
@@ -86,6 +91,9 @@ async function endProcesses(node: Node, app: AppName, steps: Steps): Promise<voi
     const cut = running === null ? 0 : await untilQuiet(node, running, running.config.drainTimeoutMs)
     await takeDown(node, app, active)
     await retirements(node, app)
-    return { text: `${pids} processes ended${cut > 0 ? `, ${cut} connections cut after drain_timeout` : ''}` }
+    return { cut, text: `${pids} processes ended${cut > 0 ? `, ${cut} connections cut after drain_timeout` : ''}` }
   })
+  return cut
 }
+
+const withCut = (receipt: Receipt, cut: number): Receipt => ({ ...receipt, lost: { ...receipt.lost, cut } })
