@@ -11,7 +11,10 @@ export const app = 'example-node'
 export const port = 8080
 
 /** The server of the example, for tests that add to it. */
-export const exampleServer = readFileSync(fileURLToPath(new URL('../../examples/node/server.mjs', import.meta.url)), 'utf8')
+export const exampleServer = readFileSync(
+  fileURLToPath(new URL('../../examples/node/server.mjs', import.meta.url)),
+  'utf8',
+)
 
 /** The text of a `cutover.yaml` for it, with these keys besides. */
 export const configWith = (keys: Readonly<Record<string, unknown>> = {}): string =>

@@ -76,7 +76,9 @@ test('what a retiring release still has after drain_timeout is cut, and counted 
   assert.equal(lostIn(asks) + asks.closedIdle, 2)
 
   const history = await node.client.history(app)
-  const cuts = history.map(({ receipt }) => [receipt?.release, receipt?.lost.cut]).filter(([, cut]) => cut !== undefined)
+  const cuts = history
+    .map(({ receipt }) => [receipt?.release, receipt?.lost.cut])
+    .filter(([, cut]) => cut !== undefined)
   assert.deepEqual(
     cuts,
     [
