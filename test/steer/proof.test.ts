@@ -1,0 +1,143 @@
+/** A port that Cutover does not own is never affected, whatever is in the maps. */
+import '../support/namespace.ts'
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { CutoverError } from '../../src/core/errors.ts'
+import { type KernelObject, loadProgram } from '../../src/linux/bpf.ts'
+import { loadPrograms, readObject } from '../../src/linux/bpf-object.ts'
+import { mountBpffs, unmount } from '../../src/linux/mounts.ts'
+import { type Kernel, openKernel } from '../../src/strategies/steer/kernel.ts'
+import {
+  layoutVersion,
+  maxAlive,
+  placeKey,
+  portKey,
+  portValue,
+  releaseKey,
+  u32,
+  u64,
+} from '../../src/strategies/steer/layout.ts'
+import { proveHarmless } from '../../src/strategies/steer/proof.ts'
+import { asRoot } from '../support/namespace.ts'
+import { needs } from '../support/packages.ts'
+import { temporaryDirectory } from '../support/workspace.ts'
+import { startApp, startSteering } from './fixtures.ts'
+
+const skip = asRoot || needs('python3')
+
+/** The kernel's part, and a copy of the look-up program on the same maps. */
+function opened(t: TestContext): { readonly kernel: Kernel; readonly lookup: KernelObject } {
+  const bpffs = join(temporaryDirectory(t), 'bpf')
+  mountBpffs(bpffs)
+  t.after(() => unmount(bpffs))
+  const kernel = openKernel(join(bpffs, 'pins'))
+  t.after(() => kernel[Symbol.dispose]())
+  const lookup = loadPrograms(readObject(new URL('../../bpf/lookup.o', import.meta.url)), kernel.maps).lookup?.program
+  assert.ok(lookup)
+  t.after(() => lookup[Symbol.dispose]())
+  return { kernel, lookup }
+}
+
+/** A program of `return verdict`. */
+const always = (verdict: number): KernelObject =>
+  loadProgram('sk_lookup', Buffer.concat([u32(0xb7, verdict), u32(0x95, 0)]), 'always')
+
+const own = [80, 8080, 65_535] as const
+
+test('with empty maps no port is affected', { skip: asRoot }, (t) => {
+  const { lookup } = opened(t)
+  proveHarmless(lookup, new Set())
+})
+
+test('with full maps no port but the apps’ own is affected', { skip: asRoot }, (t) => {
+  const { kernel, lookup } = opened(t)
+  const { maps } = kernel
+  for (let app = 1; app < 256; app++) {
+    maps.apps.set(u32(app), Buffer.from([1, 0, 2, 0, 0, 0, 3, 0]))
+    maps.alive.set(u32(app), Buffer.from(Array.from({ length: maxAlive * 2 }, (_, i) => (i % 2 === 0 ? i / 2 + 1 : 0))))
+    maps.holds.set(u32(app), u64(5_000_000_000n, 1n))
+  }
+  for (const port of own) maps.ports.set(portKey(port), portValue(1 + (port % 255), true))
+  for (let port = 1; port <= 200; port++) {
+    for (let release = 0; release <= maxAlive; release++) {
+      const place = { ref: { app: 1 + (port % 255), release }, port, n: 0 }
+      maps.seats.set(placeKey(place), u32(64, 7, 9))
+      maps.owners.set(placeKey(place), u64(1n, 2n))
+      maps.stamps.set(placeKey(place), u64(1n, 1n))
+      maps.tallies.set(u32(releaseKey(place.ref)), u64(1n))
+    }
+  }
+  proveHarmless(lookup, new Set(own))
+})
+
+test('with garbage in every map no port but the apps’ own is affected', { skip: asRoot }, (t) => {
+  const { kernel, lookup } = opened(t)
+  const { maps } = kernel
+  for (let app = 0; app < 256; app++) {
+    maps.apps.set(u32(app), randomBytes(8))
+    maps.alive.set(u32(app), randomBytes(maxAlive * 2))
+    maps.holds.set(u32(app), randomBytes(16))
+  }
+  for (const port of own) maps.ports.set(portKey(port), randomBytes(4))
+  for (let i = 0; i < 4000; i++) {
+    maps.seats.set(randomBytes(8), randomBytes(12))
+    maps.owners.set(randomBytes(8), randomBytes(16))
+    maps.stamps.set(randomBytes(8), randomBytes(16))
+    maps.who.set(randomBytes(40), randomBytes(8))
+    maps.turns.set(randomBytes(40), randomBytes(8))
+  }
+  proveHarmless(lookup, new Set(own))
+})
+
+test('a program that refuses everything, or chooses for others, is found out before it is attached', {
+  skip,
+}, async (t) => {
+  using drop = always(0)
+  using pass = always(1)
+  proveHarmless(pass, new Set())
+  assert.throws(
+    () => proveHarmless(drop, new Set()),
+    (error) =>
+      error instanceof CutoverError &&
+      error.kind === 'failed' &&
+      /TCP port 1 over IPv4.*not attached/.test(error.message),
+  )
+
+  // The real program, told that a steered port is nobody's: it refuses while the release is dark, and chooses a socket once it is active.
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080], holdMs: 0 })
+  const app = await startApp(t, node.release({ app: 1, release: 1 }), 'v1')
+  await app.run(`listen('127.0.0.1', 8080)`)
+  using kernel = openKernel(node.pins)
+  const lookup = loadPrograms(readObject(new URL('../../bpf/lookup.o', import.meta.url)), kernel.maps).lookup?.program
+  assert.ok(lookup)
+  using _closed = lookup
+  proveHarmless(lookup, new Set([8080]))
+  assert.throws(() => proveHarmless(lookup, new Set()), /TCP port 8080 over IPv4/)
+  steering.switchTo(1, 1, { hold: false })
+  proveHarmless(lookup, new Set([8080]))
+  assert.throws(() => proveHarmless(lookup, new Set()), /TCP port 8080 over IPv4/)
+})
+
+test('what was left half made is made anew, and what is whole is found', { skip: asRoot }, (t) => {
+  const bpffs = join(temporaryDirectory(t), 'bpf')
+  const pins = join(bpffs, 'pins')
+  const root = join(pins, String(layoutVersion))
+  mountBpffs(bpffs)
+  t.after(() => unmount(bpffs))
+  const first = openKernel(pins)
+  first.maps.ports.set(portKey(81), portValue(3, true))
+  first[Symbol.dispose]()
+  {
+    using second = openKernel(pins)
+    assert.deepEqual(second.maps.ports.keys(), [portKey(81)])
+  }
+  assert.ok(existsSync(join(root, 'links', 'lookup')))
+  rmSync(join(root, 'links', 'lookup'))
+  using third = openKernel(pins)
+  assert.deepEqual(third.maps.ports.keys(), [])
+})
