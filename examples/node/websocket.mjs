@@ -20,6 +20,8 @@ export function acceptWebSocket(request, socket, onText) {
   socket.write(`${head}Sec-WebSocket-Accept: ${accept}\r\n\r\n`)
   socket.setNoDelay()
   socket.on('error', () => socket.destroy())
+  // Node's HTTP server leaves it to us to close our half when the client has closed its own without a close frame.
+  socket.on('end', () => socket.end())
 
   const reply = (text) => socket.write(frame(TEXT, Buffer.from(text)))
   let bytes = Buffer.alloc(0)
