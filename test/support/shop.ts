@@ -25,7 +25,7 @@ export interface Shop {
 /** Answers every request with its release. */
 export const goodServer = `
 import { createServer } from 'node:http'
-const answer = () => \`\${process.env.CUTOVER_RELEASE} pid \${process.pid}\\n\`
+const answer = () => process.env.CUTOVER_RELEASE + ' pid ' + process.pid + '\\n'
 createServer((request, response) => response.end(answer())).listen(${shopPort})
 `
 
