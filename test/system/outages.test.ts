@@ -178,22 +178,18 @@ if (again('started')) await new Promise((resolve) => setTimeout(resolve, 4000))
 mark('started', '')
 `
   await node.deploy(appFolder(t, { hold: '1s' }, { 'server.mjs': slowly + exampleServer }))
-  await killWorker(node)
   const clients = 4
-  await using load = await startLoad({ kind: 'short', port, clients, pauseMs: 20 })
-  await load.until('it answers again', (fates) => answeredIn(fates) > 50)
-  const fates = await load.stop()
-  t.diagnostic(`\n${fatesTable({ short: fates })}`)
-  assert.equal(fates.reset + fates.cut, clients, 'each waited once, and was told')
-  assert.ok(fates.refused > 0)
-  assert.equal(fates.timedOut + fates.wrong, 0)
-  const told = (await node.client.history(app)).map(
-    ({ text }) => /^(\d+) connections had waited longer than hold/.exec(text)?.[1],
-  )
-  assert.equal(
-    told.reduce((sum, count) => sum + Number(count ?? 0), 0),
-    clients,
-  )
+  for (let crash = 1; crash <= 2; crash++) {
+    await killWorker(node)
+    await using load = await startLoad({ kind: 'short', port, clients, pauseMs: 20 })
+    await load.until('it answers again', (fates) => answeredIn(fates) > 50)
+    const fates = await load.stop()
+    t.diagnostic(`\n${fatesTable({ short: fates })}`)
+    assert.equal(fates.reset + fates.cut, clients, 'each waited once, and was told')
+    assert.ok(fates.refused > 0)
+    assert.equal(fates.timedOut + fates.wrong, 0)
+    assert.equal(await heldTooLong(node), crash * clients)
+  }
 })
 
 /** Listens on the app's port, as a program that knows nothing of Cutover would. */
@@ -216,4 +212,11 @@ async function killWorker(node: TestNode): Promise<void> {
   assert.ok(worker)
   sendSignal(worker, 'SIGKILL')
   await eventually(() => identify(pid)?.startTime !== worker.startTime)
+}
+
+/** What history says of connections that were closed because they had waited for longer than `hold`. */
+async function heldTooLong(node: TestNode): Promise<number> {
+  const texts = (await node.client.history(app)).map(({ text }) => text)
+  const counts = texts.map((text) => /^(\d+) connections had waited longer than hold/.exec(text)?.[1] ?? 0)
+  return counts.reduce((sum: number, count) => sum + Number(count), 0)
 }
