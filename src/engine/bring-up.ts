@@ -12,6 +12,7 @@ import { cgroupId, createCgroup } from '../linux/cgroup.ts'
 import { describeExit } from '../linux/process.ts'
 import { maxAlive } from '../strategies/steer/layout.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
+import { declare } from './declare.ts'
 import { type ReleaseSetup, setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf } from './node.ts'
 import { alsoListening, requireFreeWildcards, requireNoOverlap } from './ports.ts'
@@ -109,7 +110,7 @@ async function launch(
   const ref = refOf(app, release)
   const ports = config.ports.map(({ port }) => port)
   requireFreeWildcards(node, name, ports)
-  steering.addApp(app.slot, { ports, holdMs: config.holdMs })
+  declare(node, name, config)
   createCgroup(cgroup)
   steering.addRelease(ref, cgroup)
   const supervisor = supervisorOf(node, name, release)

@@ -12,8 +12,11 @@ const lookMs = 100
 /** A look takes longer the more clients the machine has; it shall not take more of the daemon's time than one part in so many. */
 const looksShare = 50
 
+/** Every connection of this machine that somebody has open. Takes longer the more there are: one look for many questions. */
+export const allConnections = (): TcpSocket[] => dumpTcp({ states: ['established', 'close-wait'] })
+
 /** Connections that clients have with the release, those that wait to be accepted included. */
-export function openConnections(node: Node, running: Running): number {
+export function openConnections(node: Node, running: Running, all: readonly TcpSocket[] = allConnections()): number {
   const ports = new Set(
     node
       .steering()
@@ -21,7 +24,7 @@ export function openConnections(node: Node, running: Running): number {
       .map(({ port }) => port),
   )
   for (const { port } of running.config.ports) ports.add(port)
-  const sockets = dumpTcp({ states: ['established', 'close-wait'] }).filter(({ localPort }) => ports.has(localPort))
+  const sockets = all.filter(({ localPort }) => ports.has(localPort))
   const own = cgroupsOf(running)
   const mine = sockets.filter(({ cgroupId }) => cgroupId !== null && own.has(cgroupId)).length
   const others = new Set(allRunning(node, running.app).flatMap((one) => [...cgroupsOf(one)]))
@@ -39,7 +42,7 @@ function heldAmong(sockets: readonly TcpSocket[], { instance }: Running): TcpSoc
 /**
  * Resolves when the release has no connection left, when the time is over, or when it is not `wanted` any more. The first look comes after
  * what is to be written now: whoever asked for the cutover gets the answer first.
- * @returns the connections that it has then
+ * @returns the connections that it has then; 0 if it is not wanted
  */
 export async function untilQuiet(
   node: Node,
@@ -50,10 +53,11 @@ export async function untilQuiet(
   const deadline = performance.now() + patienceMs
   await afterwards(undefined, { signal: node.closing })
   for (;;) {
+    if (!wanted()) return 0
     const began = performance.now()
     const open = openConnections(node, running)
     const now = performance.now()
-    if (open === 0 || now >= deadline || !wanted()) return open
+    if (open === 0 || now >= deadline) return open
     await sleep(Math.max(lookMs, (now - began) * looksShare), undefined, { signal: node.closing })
   }
 }

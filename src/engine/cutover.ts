@@ -4,9 +4,11 @@ import { activeOf } from '../core/app.ts'
 import { type Actor, type OperationKind, type Receipt, schema } from '../core/documents.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
 import { type Drops, droppedSince, dropsAt, openConnections } from './connections.ts'
+import { declare } from './declare.ts'
 import { allRunning, type Node, now, type Running, runningOf } from './node.ts'
 import { settle } from './settle.ts'
 import type { Steps } from './steps.ts'
+import { handOnWhatWaits } from './waiting.ts'
 
 /** What is remembered from the beginning of an operation, for its receipt. */
 export interface Operation {
@@ -32,6 +34,7 @@ export function beginOperation(
   }: { app: string; release: ReleaseNumber | null; kind: OperationKind; step: string; by: Actor; steps: Steps },
 ): Operation {
   const id = node.store.operations.begin(app, kind, release, step, by)
+  steps.before = (next) => node.store.operations.step(id, next)
   node.store.events.add(
     `${kind}-began`,
     `${kind} of ${app}${release === null ? '' : ` ${named(release)}`} by ${by.name}`,
@@ -57,8 +60,10 @@ export function cutOver(
   const steering = node.steering()
   if (event !== null) node.store.apps.change(app, event)
   const us = steering.switchTo(ref.app, release, { hold: config.holdMs > 0 })
+  declare(node, app)
   instance.keepAlive()
-  if (steering.parked(ref.app) > 0) steering.unpark(ref.app)
+  // What waits is handed on here and now; whoever comes late or waits at another address is looked after.
+  void handOnWhatWaits(node, app)
   const from = previous === null || previous === release ? '' : `${named(previous)} → `
   return { text: `${from}${named(release)}`, us }
 }
@@ -71,17 +76,21 @@ export function endOperation(
   cutover: { readonly us: number; readonly readyMs: number },
 ): Receipt {
   const { app, release } = running
-  const receipt = receiptOf(node, operation, app, release, {
-    switch_us: cutover.us,
-    ready_ms: round(cutover.readyMs),
-    total_ms: round(operation.steps.elapsed()),
-  })
-  const from = operation.previous === null ? '' : `, ${named(operation.previous)} before`
-  const text = `${app} ${named(release)} is live${from}`
-  node.store.operations.end(operation.id, 'done', text, receipt)
-  node.store.events.add(operation.kind, text, app, release)
-  settle(node, app)
-  return receipt
+  try {
+    const receipt = receiptOf(node, operation, app, release, {
+      switch_us: cutover.us,
+      ready_ms: round(cutover.readyMs),
+      total_ms: round(operation.steps.elapsed()),
+    })
+    const from = operation.previous === null ? '' : `, ${named(operation.previous)} before`
+    const text = `${app} ${named(release)} is live${from}`
+    node.store.operations.end(operation.id, 'done', text, receipt)
+    node.store.events.add(operation.kind, text, app, release)
+    return receipt
+  } finally {
+    // Traffic has moved: whatever becomes of the receipt, what was left has to be looked after.
+    settle(node, app)
+  }
 }
 
 export function receiptOf(

@@ -13,9 +13,9 @@ import { ownerOf, resolveUser, type User } from '../linux/users.ts'
 import { commitOf } from '../store/files/commit.ts'
 import { copyRelease } from '../store/files/copy.ts'
 import { keepEnvironment, readEnvFiles } from '../store/files/environment.ts'
-import { removeRelease } from '../store/files/remove.ts'
 import type { LeftOut } from '../store/files/survey.ts'
-import { bringUp } from './bring-up.ts'
+import { bringUp, type Proven } from './bring-up.ts'
+import { cleanUp, tried } from './clean-up.ts'
 import { beginOperation, cutOver, endOperation, type Operation } from './cutover.ts'
 import type { DeployRequest, Report } from './engine.ts'
 import { explain, reasonOf } from './failed-message.ts'
@@ -25,7 +25,6 @@ import { claimedPort, requireFreeWildcards } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
 import { releasePorts } from './release-ports.ts'
 import { createSteps } from './steps.ts'
-import { takeDown } from './take-down.ts'
 
 /**
  * Makes a new release of the app in the folder and takes it live.
@@ -49,10 +48,10 @@ export async function deploy(
     config.ports.map(({ port }) => port),
   )
 
-  node.store.apps.open(config.app, request.directory, request.path)
+  node.store.apps.open(config.app, request.directory)
   const steps = createSteps(report)
   const label = request.label ?? (await commitOf(request.directory, signal))
-  const release = stage(node, config, owner, label)
+  const release = stage(node, config, { owner, path: request.path }, label)
   lock.isFor(`the deploy of ${named(release)}`)
   report({ type: 'release', app: config.app, release, label })
   if (owner.uid === 0 && config.user === null)
@@ -61,22 +60,23 @@ export async function deploy(
   const operation = beginOperation(node, { app: config.app, release, kind: 'deploy', step: 'copy', by, steps })
 
   const leftOut: LeftOut[] = []
+  let live: { readonly proven: Proven; readonly us: number }
   try {
     leftOut.push(...(await copy(node, request.directory, config, release, owner, operation, signal)))
     await command(node, 'build', config.build, config.app, release, operation, signal)
     await command(node, 'release', config.release, config.app, release, operation, signal)
-    node.store.operations.step(operation.id, 'start')
     const proven = await bringUp(node, { app: config.app, release, steps, signal })
     const { us } = await steps.run('cutover', 'cutover', () => {
       signal.throwIfAborted()
       proven.requireSound()
       return cutOver(node, operation, proven.running, { type: 'cutover', kind: 'deploy', release, at: now() })
     })
-    if (proven.http === true) node.store.apps.speaksHttp(config.app)
-    return endOperation(node, operation, proven.running, { us, readyMs: proven.readyMs })
+    live = { proven, us }
   } catch (error) {
     throw await undo(node, config, release, operation, error, signal, leftOut)
   }
+  if (live.proven.http === true) node.store.apps.speaksHttp(config.app)
+  return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs })
 }
 
 /** Everything of the release is taken away but its log. Resolves to the error for whoever asked. */
@@ -100,22 +100,28 @@ async function undo(
     aborted: signal.aborted,
     leftOut,
   })
-  if (activeOf(node.store.apps.state(app))?.number === release) return explained
   const reason = reasonOf(explained, error)
-  await takeDown(node, app, release)
-  await removeRelease(node.home.release(app, release))
-  node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
-  releasePorts(node, app)
+  // It was made active and the kernel could not be told: the next daemon finishes that. Nothing of it may be taken away.
+  if (activeOf(node.store.apps.state(app))?.number !== release) {
+    await cleanUp(node, app, release, { files: true })
+    node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
+    await tried(node, `give the ports of ${app} back`, () => releasePorts(node, app))
+  }
   node.store.operations.end(operation.id, signal.aborted ? 'aborted' : 'failed', reason)
   node.store.events.add('deploy-failed', reason, app, release)
   return explained
 }
 
 /** The release gets its number, and is written down before anything of it exists. */
-function stage(node: Node, config: AppConfig, owner: User, label: string | null): ReleaseNumber {
+function stage(
+  node: Node,
+  config: AppConfig,
+  around: { readonly owner: User; readonly path: string },
+  label: string | null,
+): ReleaseNumber {
   const release = nextRelease(node.store.apps.state(config.app))
   node.store.apps.change(config.app, { type: 'stage', release, label, at: now() })
-  node.store.apps.keepConfig(config.app, release, config, owner)
+  node.store.apps.keepConfig(config.app, release, { config, ...around })
   return release
 }
 
@@ -159,11 +165,10 @@ async function command(
   words: readonly string[] | null,
   app: AppName,
   release: ReleaseNumber,
-  { id, steps }: Operation,
+  { steps }: Operation,
   signal: AbortSignal,
 ): Promise<void> {
   if (words === null) return
-  node.store.operations.step(id, step)
   const { directory, environment, spec, cgroup } = await setupOf(node, app, release)
   const { user, logFile } = spec
   await steps.run(step, words.join(' '), async () => {
@@ -188,9 +193,14 @@ const ownerFor = (config: AppConfig, directory: string): User => {
   return resolveUser(config.user)
 }
 
-/** The releases' sockets form one group, and the kernel takes only sockets of one user into it: a config with another one, or null. */
+/** The releases' sockets form one group with park, and the kernel takes only sockets of one user into it: a config with another one, or null. */
 function otherUser(node: Node, { app }: AppConfig, owner: User): Problem | null {
-  const other = allRunning(node, app).find((running) => running.owner.uid !== owner.uid)
+  const active = node.store.apps.find(app) === null ? null : activeOf(node.store.apps.state(app))
+  const others = [
+    ...allRunning(node, app),
+    ...(active === null ? [] : [{ release: active.number, ...node.store.apps.config(app, active.number) }]),
+  ]
+  const other = others.find((one) => one.owner.uid !== owner.uid)
   if (other === undefined) return null
   const message =
     `${named(other.release)} runs as ${other.owner.name}, and this release would run as ${owner.name}; ` +

@@ -1,14 +1,13 @@
 /** What this machine can do, found by trying it and not by comparing versions. */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { activeOf } from '../core/app.ts'
 import { type DoctorCheck, type DoctorReport, schema } from '../core/documents.ts'
 import { cgroupId, createCgroup, insideCgroup, removeCgroup } from '../linux/cgroup.ts'
-import { findBpffs } from '../linux/mounts.ts'
 import { openPidfd } from '../linux/process.ts'
 import { dumpTcp } from '../linux/sock-diag.ts'
 import type { Node } from './node.ts'
+import { endSteeringIfUnused } from './release-ports.ts'
 
 /** Tries each thing that `steer` needs. What was made for that is gone again afterwards. */
 export async function doctor(node: Node): Promise<DoctorReport> {
@@ -19,6 +18,7 @@ export async function doctor(node: Node): Promise<DoctorReport> {
     tried('sockets', () => `${dumpTcp({ states: ['listen'] }).length} listeners seen by sock_diag`),
     tried('processes', () => openOwnPidfd()),
   ]
+  endSteeringIfUnused(node)
   const works = needed.every(({ ok }) => ok)
   return { schema, strategy: works ? 'steer' : null, checks: [...needed, ...rootApps(node)] }
 }
@@ -48,18 +48,13 @@ function enterCgroup(node: Node): string {
     return `a process was started in a cgroup of its own (id ${cgroupId(cgroup)})`
   } finally {
     removeCgroup(cgroup)
-    if (node.running.size === 0) removeIfEmpty(node)
   }
 }
 
 /** Opening proves the look-up program over all ports before it is attached; without apps it is taken away again. */
 function loadPrograms(node: Node): string {
-  const where = findBpffs() ?? node.home.bpffs
-  const releases = node.steering().releases().length
-  if (releases === 0 && !node.store.apps.list().some(({ name }) => activeOf(node.store.apps.state(name)) !== null)) {
-    node.endSteering()
-  }
-  return `loaded, proven for all ports, attached and pinned below ${where}`
+  const found = node.steering().releases().length
+  return `loaded, proven for all ports, attached and pinned; ${found} releases in them`
 }
 
 function openOwnPidfd(): string {
@@ -76,9 +71,4 @@ function rootApps(node: Node): DoctorCheck[] {
     const text = `${name} runs as root: set "user" in its cutover.yaml, or give its folder to a user of its own`
     return [{ check: `user of ${name}`, ok: false, text }]
   })
-}
-
-function removeIfEmpty({ cgroup }: Node): void {
-  if (existsSync(join(cgroup, 'holders'))) return
-  removeCgroup(cgroup)
 }

@@ -18,10 +18,9 @@ export interface ReleaseSetup extends Surroundings {
  * changed meanwhile must not break the way back.
  */
 export async function setupOf(node: Node, name: AppName, release: ReleaseNumber): Promise<ReleaseSetup> {
-  const app = node.store.apps.find(name)
-  const { config, owner } = node.store.apps.config(name, release)
-  const secrets = await newestEnvironment(node, name)
-  const surroundings = { config, release, owner, path: app?.path ?? '', secrets }
+  const { config, owner, path } = node.store.apps.config(name, release)
+  const secrets = await newestEnvironment(node, name, release)
+  const surroundings = { config, release, owner, path, secrets }
   const directory = node.home.release(name, release)
   const cgroup = `${node.cgroup}/${keyOf(name, release)}`
   return {
@@ -43,8 +42,10 @@ export async function setupOf(node: Node, name: AppName, release: ReleaseNumber)
   }
 }
 
-/** What the newest release that is still on disk was given. */
-function newestEnvironment(node: Node, name: AppName): Promise<Environment> {
-  const newest = node.store.apps.state(name).releases.findLast(({ onDisk }) => onDisk)
+/** What the newest release that is still on disk was given; one that is still being copied has nothing yet. */
+function newestEnvironment(node: Node, name: AppName, asking: ReleaseNumber): Promise<Environment> {
+  const newest = node.store.apps
+    .state(name)
+    .releases.findLast(({ number, onDisk, state }) => onDisk && (number === asking || state !== 'staged'))
   return keptEnvironment(node.home.release(name, newest?.number ?? 0))
 }

@@ -6,7 +6,7 @@ import type { AppConfig } from '../core/app-config.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import type { Instance } from '../instances/instance.ts'
 import { markLogTimes } from '../instances/log-times.ts'
-import { cgroupRoot, removeCgroup } from '../linux/cgroup.ts'
+import { cgroupRoot, leaveCgroup, removeCgroup } from '../linux/cgroup.ts'
 import { findBpffs, mountBpffs, unmount } from '../linux/mounts.ts'
 import type { User } from '../linux/users.ts'
 import type { App } from '../store/apps.ts'
@@ -38,8 +38,10 @@ export interface Node {
   readonly closing: AbortSignal
   /** Aborted when every app is to end: then nothing is started by itself any more. */
   readonly shuttingDown: AbortController
-  /** The kernel's part, loaded and proven at first need. */
+  /** The kernel's part, loaded and proven at first need. Throws once the daemon leaves: what goes on in the background ends there. */
   steering(): Steering
+  /** The same if it is open already, or null. */
+  openedSteering(): Steering | null
   /** Lets go of the kernel's part, which stays as it is. */
   closeSteering(): void
   /** Takes all of the kernel's part away. Nothing may run any more. */
@@ -49,7 +51,9 @@ export interface Node {
   watchLogs(app: AppName): void
   /** Ends the watch of this app, or of all. */
   unwatchLogs(app?: AppName): void
-  /** Work that goes on after an operation has ended, by release: retiring, draining. */
+  /** A release that an operation is about to start: its files stay. */
+  readonly wanted: Map<AppName, ReleaseNumber>
+  /** What goes on after an operation has ended, by name. */
   readonly background: Map<string, Promise<void>>
 }
 
@@ -63,6 +67,8 @@ export interface NodeOptions {
 export function createNode({ home, store, log, closing }: NodeOptions): Node {
   const name = `cutover-${home.id}`
   const cgroup = join(cgroupRoot(), name)
+  // A command that an app ran may have started this daemon.
+  leaveCgroup((path) => path.startsWith('/cutover-'))
   let steering: Steering | null = null
   const watches = new Map<AppName, Disposable>()
   return {
@@ -73,7 +79,9 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
     cgroup,
     closing,
     shuttingDown: new AbortController(),
+    openedSteering: () => steering,
     steering: () => {
+      closing.throwIfAborted()
       steering ??= openSteering({ pins: join(bpffsOf(home), name), cgroup })
       return steering
     },
@@ -83,7 +91,8 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
     },
     endSteering: () => {
       // Opened even if nobody needed it: an earlier daemon may have left pins.
-      if (steering !== null || existsSync(join(findBpffs() ?? home.bpffs, name))) {
+      const place = foundBpffs(home)
+      if (steering !== null || (place !== null && existsSync(join(place, name)))) {
         steering ??= openSteering({ pins: join(bpffsOf(home), name), cgroup })
         steering.destroy()
         steering = null
@@ -105,6 +114,7 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
         watches.delete(name)
       }
     },
+    wanted: new Map(),
     background: new Map(),
   }
 }
@@ -130,11 +140,14 @@ function removeDying(cgroup: string): void {
 
 /** The machine's bpffs, or one of our own where it has none. */
 function bpffsOf(home: Home): string {
-  const found = findBpffs()
+  const found = foundBpffs(home)
   if (found !== null) return found
   mountBpffs(home.bpffs)
   return home.bpffs
 }
+
+/** Our own counts first: pins that an earlier daemon made there are not found in the machine's, should that appear later. */
+const foundBpffs = (home: Home): string | null => findBpffs([home.bpffs, '/sys/fs/bpf'])
 
 /** How a release is named in maps of this process, and its cgroup below Cutover's. */
 export const keyOf = (app: AppName, release: ReleaseNumber): string => `${app}.${named(release)}`

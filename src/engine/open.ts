@@ -12,6 +12,7 @@ import { rollback } from './rollback.ts'
 import { start } from './start.ts'
 import { createStatus } from './status.ts'
 import { remove, shutdown, stop } from './stop.ts'
+import { watchParked } from './waiting.ts'
 
 export interface EngineOptions {
   /** `$CUTOVER_HOME` */
@@ -26,10 +27,24 @@ export interface EngineOptions {
  */
 export async function openEngine({ home: path, log }: EngineOptions): Promise<Engine> {
   const home = openHome(path)
-  const store = openStore(home.database)
+  const store = openStore(home.database, (err) => log.error({ err }, 'a note of what happened could not be written'))
   const closing = new AbortController()
   const node = createNode({ home, store, log, closing: closing.signal })
-  await recover(node)
+  const close = () => {
+    closing.abort(new Error('the daemon leaves'))
+    parked[Symbol.dispose]()
+    for (const { instance } of node.running.values()) instance.abandon()
+    node.unwatchLogs()
+    node.closeSteering()
+    store.close()
+  }
+  const parked = watchParked(node)
+  try {
+    await recover(node)
+  } catch (error) {
+    close()
+    throw error
+  }
   const status = createStatus(node)
 
   return {
@@ -49,13 +64,7 @@ export async function openEngine({ home: path, log }: EngineOptions): Promise<En
     logs: (app, options) => logLines(node, app, options),
     doctor: () => doctor(node),
     appIn: (directory) => store.apps.list().find((app) => app.directory === directory)?.name ?? null,
-    close: () => {
-      closing.abort()
-      for (const { instance } of node.running.values()) instance.abandon()
-      node.unwatchLogs()
-      node.closeSteering()
-      store.close()
-    },
+    close,
     shutdown: (by) => shutdown(node, by),
   }
 }

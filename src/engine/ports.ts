@@ -3,6 +3,7 @@ import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import type { Problem } from '../core/config.ts'
 import { failure, refusal } from '../core/errors.ts'
+import { isAtRest, isCandidate } from '../core/states.ts'
 import type { AppName } from '../core/words.ts'
 import { holderOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
@@ -25,9 +26,7 @@ export function claimedPort(node: Node, { app, ports }: AppConfig): Problem | nu
 /** The declared ports of the app's present releases. */
 function portsOf(node: Node, app: AppName): Set<number> {
   const state = node.store.apps.state(app)
-  const live = state.releases.filter(
-    ({ state, liveAt }) => state === 'active' || (liveAt !== null && state !== 'retired'),
-  )
+  const live = state.releases.filter(({ state }) => !isAtRest(state) && !isCandidate(state))
   return new Set(live.flatMap(({ number }) => node.store.apps.config(app, number).config.ports.map(({ port }) => port)))
 }
 

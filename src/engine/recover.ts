@@ -11,14 +11,19 @@ import { adoptInstance } from '../instances/instance.ts'
 import { restartDelayMs } from '../instances/restarts.ts'
 import { cgroupPids } from '../linux/cgroup.ts'
 import type { App } from '../store/apps.ts'
-import { removeLeftovers, removeRelease } from '../store/files/remove.ts'
+import { removeLeftovers } from '../store/files/remove.ts'
+import { inBackground } from './background.ts'
+import { cleanUp, tried } from './clean-up.ts'
+import { untilQuiet } from './connections.ts'
+import { declare } from './declare.ts'
 import { setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf, runningOf } from './node.ts'
 import { endSteeringIfUnused, releasePorts } from './release-ports.ts'
-import { inBackground, settle } from './settle.ts'
+import { settle } from './settle.ts'
 import { startActive } from './start.ts'
-import { handOnWhatWaits, supervisorOf } from './supervise.ts'
+import { supervisorOf } from './supervise.ts'
 import { takeDown } from './take-down.ts'
+import { handOnWhatWaits } from './waiting.ts'
 
 const daemon: Actor = { uid: 0, name: 'the daemon', from: null }
 
@@ -29,7 +34,8 @@ export async function recover(node: Node): Promise<void> {
   for (const problem of await removeLeftovers([...folders, `${node.home.directory}/shared`])) node.log.warn({}, problem)
   // Those of the daemon before: what is begun here is not among them.
   const unfinished = node.store.operations.unfinished()
-  for (const app of apps) await recoverApp(node, app)
+  // What is wrong with one app must not keep the others from being looked after.
+  for (const app of apps) await tried(node, `take over ${app.name} as it was`, () => recoverApp(node, app))
   for (const { id, app, kind, release } of unfinished) {
     const state = node.store.apps.find(app) === null ? null : node.store.apps.state(app)
     const active = state === null ? null : activeOf(state)
@@ -51,9 +57,9 @@ async function recoverApp(node: Node, app: App): Promise<void> {
   const { name } = app
   node.watchLogs(name)
   const state = node.store.apps.state(name)
+  for (const release of state.releases) if (isCandidate(release.state)) await undoCandidate(node, name, release)
   for (const release of state.releases) {
-    if (isCandidate(release.state)) await undoCandidate(node, name, release)
-    else if (!isAtRest(release.state)) await adopt(node, app, release, state)
+    if (!isAtRest(release.state) && !isCandidate(release.state)) await adopt(node, app, release, state)
   }
   const active = activeOf(state)
   if (active === null) {
@@ -61,30 +67,26 @@ async function recoverApp(node: Node, app: App): Promise<void> {
     return
   }
   if (state.stopped) {
-    // As a stop does it: its daemon may have ended in the middle.
-    node.steering().switchTo(app.slot, 0, { hold: false })
-    node.steering().closeParked(app.slot)
-    await takeDown(node, name, active.number)
+    finishStop(node, app, active.number)
     settle(node, name)
     return
   }
   const running = runningOf(node, name, active.number)
   if (running === null)
-    inBackground(node, `start ${keyOf(name, active.number)}`, () => bringBack(node, name, active.number))
+    void inBackground(node, `start ${keyOf(name, active.number)}`, () => bringBack(node, name, active.number))
   else resume(node, app, running)
   settle(node, name)
 }
 
 /** A candidate whose deploy or rollback nobody leads any more never goes live. */
 async function undoCandidate(node: Node, app: AppName, { number: release, liveAt }: ReleaseRecord): Promise<void> {
-  await takeDown(node, app, release)
-  if (liveAt === null) await removeRelease(node.home.release(app, release))
+  await cleanUp(node, app, release, { files: liveAt === null })
   const reason = 'the daemon ended before the cutover'
   node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
 }
 
 /** A release that runs is taken over as it is; one that stood by and runs no more is at rest from now on. */
-async function adopt(node: Node, app: App, record: ReleaseRecord, state: AppState): Promise<void> {
+async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: AppState): Promise<void> {
   const { name } = app
   const release = record.number
   const setup = await setupOf(node, name, release)
@@ -98,7 +100,6 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, state: AppStat
     node.store.events.add('recovered', text, name, release)
     return
   }
-  if (state.stopped && record.state === 'active') return
   const workers = node.store.apps.workers(name, release)
   const instance = adoptInstance(setup.spec, workers, supervisorOf(node, name, release))
   const { config, owner, cgroup } = setup
@@ -111,18 +112,32 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, state: AppStat
     owner,
     instance,
   })
-  if (record.state === 'active' || isStandingBy(record.state)) instance.keepAlive()
+  if ((record.state === 'active' && !stopped) || isStandingBy(record.state)) instance.keepAlive()
+}
+
+/** A stop whose daemon died: clients are refused from now on, and what runs has its time for requests in flight. */
+function finishStop(node: Node, { name, slot }: App, release: ReleaseNumber): void {
+  node.steering().switchTo(slot, 0, { hold: false })
+  node.steering().closeParked(slot)
+  const running = runningOf(node, name, release)
+  if (running === null) return
+  const lock = node.locks.take(name, 'a stop', daemon)
+  void inBackground(node, `stop ${keyOf(name, release)}`, async () => {
+    using _lock = lock
+    await untilQuiet(node, running, running.config.drainTimeoutMs)
+    await takeDown(node, name, release)
+  })
 }
 
 /** The kernel's word agrees with the database from here on, and what waited is handed on or closed. */
 function resume(node: Node, { slot }: App, running: Running): void {
   const steering = node.steering()
   const { config, release } = running
-  steering.addApp(slot, { ports: config.ports.map(({ port }) => port), holdMs: config.holdMs })
+  declare(node, running.app)
   const word = steering.word(slot)
   if (word.active !== release) steering.switchTo(slot, release, { hold: config.holdMs > 0 })
   steering.park(slot)
-  void handOnWhatWaits(node, running)
+  void handOnWhatWaits(node, running.app)
 }
 
 /**
@@ -137,6 +152,7 @@ async function bringBack(node: Node, app: AppName, release: ReleaseNumber): Prom
     return activeOf(state)?.number === release && !state.stopped
   }
   node.store.events.add('brought-back', `${app} ${named(release)} did not run and is started again`, app, release)
+  void handOnWhatWaits(node, app)
   for (let tries = 1; wanted(); tries++) {
     if (node.locks.holder(app) === null) {
       using _lock = node.locks.take(app, `the start of ${named(release)}`, daemon)

@@ -1,11 +1,19 @@
 /** Gives back what the kernel keeps for an app of which nothing is live. */
 import { activeOf, candidateOf } from '../core/app.ts'
 import type { AppName } from '../core/words.ts'
+import { declare } from './declare.ts'
 import { allRunning, type Node } from './node.ts'
 
-/** After a first deploy that failed the port is free again; with the last app the whole of the kernel's part goes. */
+/**
+ * After a deploy that failed: what only its release declared is given back. After a first one that is every port of the app, and with the
+ * last app the whole of the kernel's part.
+ */
 export function releasePorts(node: Node, name: AppName): void {
-  if (activeOf(node.store.apps.state(name)) !== null || allRunning(node, name).length > 0) return
+  if (activeOf(node.store.apps.state(name)) !== null) {
+    declare(node, name)
+    return
+  }
+  if (allRunning(node, name).length > 0) return
   node.steering().removeApp(node.store.apps.get(name).slot)
   endSteeringIfUnused(node)
 }

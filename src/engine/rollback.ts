@@ -2,13 +2,16 @@
 import { rollbackTarget } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
-import { bringUp } from './bring-up.ts'
+import { bringUp, type Proven } from './bring-up.ts'
+import { tried } from './clean-up.ts'
 import { beginOperation, cutOver, endOperation } from './cutover.ts'
+import { declare } from './declare.ts'
 import type { Report, RollbackRequest } from './engine.ts'
 import { explain, reasonOf } from './failed-message.ts'
 import { type Node, now, type Running, runningOf } from './node.ts'
 import { retire } from './settle.ts'
 import { createSteps } from './steps.ts'
+import { listensEverywhere } from './waiting.ts'
 
 /**
  * Goes back, with exactly the meaning that the core's decision gives it.
@@ -30,23 +33,28 @@ export async function rollback(
   const steps = createSteps(report)
   const operation = beginOperation(node, { app, release, kind: 'rollback', step: 'start', by, steps })
   const event = { type: 'cutover', kind: 'rollback', release, by: by.name, at: now() } as const
+  const standby = awakeStandby(node, app, release)
+  if (standby !== null) {
+    const { us } = await steps.run('cutover', 'cutover', () => cutOver(node, operation, standby, event))
+    return endOperation(node, operation, standby, { us, readyMs: 0 })
+  }
+  let live: { readonly proven: Proven; readonly us: number }
+  node.wanted.set(app, release)
   try {
-    const standby = awakeStandby(node, app, release)
-    if (standby !== null) {
-      const { us } = await steps.run('cutover', 'cutover', () => cutOver(node, operation, standby, event))
-      return endOperation(node, operation, standby, { us, readyMs: 0 })
-    }
-    await setAside(node, app, release)
+    await setAside(node, app, release, signal)
     const proven = await bringUp(node, { app, release, steps, signal })
     const { us } = await steps.run('cutover', 'cutover', () => {
       signal.throwIfAborted()
       proven.requireSound()
       return cutOver(node, operation, proven.running, event)
     })
-    return endOperation(node, operation, proven.running, { us, readyMs: proven.readyMs })
+    live = { proven, us }
   } catch (error) {
     throw await giveUp(node, app, release, operation.id, steps.failed, error, signal)
+  } finally {
+    node.wanted.delete(app)
   }
+  return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs })
 }
 
 /** The release as it runs, if it can take over at once: it has a listener on every declared port. */
@@ -54,14 +62,17 @@ function awakeStandby(node: Node, app: string, release: ReleaseNumber): Running 
   const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
   const running = runningOf(node, app, release)
   if (running === null || (state !== 'standby' && state !== 'draining')) return null
-  const listeners = node.steering().listeners(running.ref)
-  return running.config.ports.every(({ port }) => listeners.some((one) => one.port === port)) ? running : null
+  return listensEverywhere(node, running) ? running : null
 }
 
 /** A release that is being ended, or that runs without listening, is ended first, so that it can be started anew. */
-async function setAside(node: Node, app: string, release: ReleaseNumber): Promise<void> {
+async function setAside(node: Node, app: string, release: ReleaseNumber, signal: AbortSignal): Promise<void> {
   const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
-  if (state === 'retiring' || state === 'standby' || state === 'draining') await retire(node, app, release)
+  if (state !== 'retiring' && state !== 'standby' && state !== 'draining') return
+  const aborted = Promise.withResolvers<void>()
+  signal.addEventListener('abort', () => aborted.resolve(), { once: true })
+  await Promise.race([retire(node, app, release), aborted.promise])
+  signal.throwIfAborted()
 }
 
 async function giveUp(
@@ -88,6 +99,7 @@ async function giveUp(
   if (state === 'starting' || state === 'warming' || state === 'ready') {
     node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
   }
+  await tried(node, `declare the ports of ${app}`, () => declare(node, app))
   node.store.operations.end(operation, signal.aborted ? 'aborted' : 'failed', reason)
   node.store.events.add(
     'rollback-failed',

@@ -1,9 +1,12 @@
 /** After a cutover, in the background: what was left is drained and stands by; older releases are retired; old files are pruned. */
-import { findRelease } from '../core/app.ts'
+import { rmSync } from 'node:fs'
+import { activeOf, findRelease } from '../core/app.ts'
 import { toPrune, toRetire } from '../core/decisions.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { removeRelease } from '../store/files/remove.ts'
+import { timesOf } from '../instances/log-times.ts'
 import { maxAlive } from '../strategies/steer/layout.ts'
+import { inBackground, underWay } from './background.ts'
+import { removeFiles } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
 import { allRunning, keyOf, type Node, now, runningOf } from './node.ts'
 import { takeDown } from './take-down.ts'
@@ -11,11 +14,14 @@ import { takeDown } from './take-down.ts'
 /** Looks at what has to be done about the releases that are not active, and begins it. */
 export function settle(node: Node, app: AppName): void {
   const state = node.store.apps.state(app)
-  const active = runningOf(node, app, state.releases.find((release) => release.state === 'active')?.number ?? 0)
-  const keep = active?.config.standbyKeep ?? 0
-  for (const release of toRetire(state, keep)) void retire(node, app, release)
+  const active = activeOf(state)
+  const running = active === null ? null : runningOf(node, app, active.number)
+  // Until the active release runs, whatever else does may be what serves: nothing is ended then.
+  if (running !== null) {
+    for (const release of toRetire(state, running.config.standbyKeep)) void retire(node, app, release)
+  }
   for (const { number, state: now } of state.releases) {
-    if (now === 'draining') inBackground(node, `drain ${keyOf(app, number)}`, () => drain(node, app, number))
+    if (now === 'draining') void inBackground(node, `drain ${keyOf(app, number)}`, () => drain(node, app, number))
     if (now === 'retiring') void retire(node, app, number)
   }
   prune(node, app)
@@ -43,10 +49,7 @@ export function retire(node: Node, app: AppName, release: ReleaseNumber): Promis
 }
 
 /** Every retirement of the app that is under way. */
-export const retirements = (node: Node, app: AppName): Promise<unknown> => Promise.all(retiring(node, app))
-
-const retiring = (node: Node, app: AppName): Promise<void>[] =>
-  [...node.background].filter(([key]) => key.startsWith(`retire ${app}.`)).map(([, work]) => work)
+export const retirements = (node: Node, app: AppName): Promise<unknown> => Promise.all(underWay(node, ['retire'], app))
 
 /**
  * Resolves when the kernel has room for one more release of the app: deploys that follow each other faster than requests end wait for the
@@ -57,10 +60,10 @@ export async function untilRoom(node: Node, app: AppName, signal: AbortSignal): 
   const { promise: aborted, resolve } = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => resolve(), { once: true })
   while (allRunning(node, app).length >= maxAlive && !signal.aborted) {
-    const under = retiring(node, app)
-    if (under.length === 0) break
+    const retiring = underWay(node, ['retire'], app)
+    if (retiring.length === 0) break
     waited = true
-    await Promise.race([...under, aborted])
+    await Promise.race([...retiring, aborted])
   }
   signal.throwIfAborted()
   return waited
@@ -82,30 +85,28 @@ async function drain(node: Node, app: AppName, release: ReleaseNumber): Promise<
 function prune(node: Node, app: AppName): void {
   if (node.store.apps.find(app) === null) return
   const state = node.store.apps.state(app)
-  for (const release of toPrune(state, retained(node, app))) {
-    inBackground(node, `prune ${keyOf(app, release)}`, async () => {
+  const retain = retained(node, app)
+  const failed = state.releases.filter((release) => release.state === 'failed' && release.liveAt === null)
+  for (const { number } of failed.slice(0, Math.max(0, failed.length - retain))) removeLog(node, app, number)
+  for (const release of toPrune(state, retain)) {
+    if (release === node.wanted.get(app)) continue
+    void inBackground(node, `prune ${keyOf(app, release)}`, async () => {
       node.store.apps.change(app, { type: 'pruned', release, at: now() })
-      await removeRelease(node.home.release(app, release))
+      await removeFiles(node, app, release)
+      removeLog(node, app, release)
       node.store.events.add('pruned', `the files of ${app} ${named(release)} were removed`, app, release)
     })
   }
 }
 
+/** The log of a release goes with its files; of those that never went live as many are kept. */
+function removeLog(node: Node, app: AppName, release: ReleaseNumber): void {
+  const log = node.home.log(app, release)
+  for (const file of [log, timesOf(log)]) rmSync(file, { force: true })
+}
+
 /** `retain` of the release that is live; without one nothing is pruned. */
 function retained(node: Node, app: AppName): number {
   const active = node.store.apps.state(app).releases.find(({ state }) => state === 'active')
-  return active === undefined ? Number.POSITIVE_INFINITY : node.store.apps.config(app, active.number).config.retain
-}
-
-/** One piece of work of a name at a time. Its failure is logged: nobody waits for it, or whoever does looks at what is true. */
-export function inBackground(node: Node, key: string, work: () => Promise<void>): Promise<void> {
-  const underWay = node.background.get(key)
-  if (underWay !== undefined) return underWay
-  const promise = work()
-    .catch((error: unknown) => {
-      if (!node.closing.aborted) node.log.error({ err: error, work: key }, 'work in the background failed')
-    })
-    .finally(() => node.background.delete(key))
-  node.background.set(key, promise)
-  return promise
+  return active === undefined ? Number.MAX_SAFE_INTEGER : node.store.apps.config(app, active.number).config.retain
 }

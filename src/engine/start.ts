@@ -7,21 +7,23 @@ import { bringUp } from './bring-up.ts'
 import { beginOperation, cutOver, endOperation } from './cutover.ts'
 import type { Report } from './engine.ts'
 import { explain } from './failed-message.ts'
-import { type Node, now } from './node.ts'
+import { type Node, now, runningOf } from './node.ts'
 import { createSteps } from './steps.ts'
 
 /**
  * Starts a stopped app.
- * @throws CutoverError `refused` if it is not stopped; `failed` if it did not come up: it stays stopped
+ * @throws CutoverError `refused` if it runs; `failed` if it did not come up: it stays stopped
  */
 export async function start(node: Node, app: AppName, by: Actor, report: Report): Promise<Receipt> {
   using _lock = node.locks.take(app, 'a start', by)
   const state = node.store.apps.state(app)
   const active = activeOf(state)
   if (active === null) throw refusal(`${app} has no live release: deploy it first.`)
-  if (!state.stopped) throw refusal(`${app} is not stopped: ${named(active.number)} is live.`)
+  const { stopped } = state
+  if (!stopped && runningOf(node, app, active.number) !== null)
+    throw refusal(`${app} is not stopped: ${named(active.number)} is live.`)
   const { signal } = new AbortController()
-  return await startActive(node, { app, release: active.number, by, report, stopped: true, signal })
+  return await startActive(node, { app, release: active.number, by, report, stopped, signal })
 }
 
 export interface StartOfActive {

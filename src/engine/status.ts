@@ -4,15 +4,16 @@ import type { AppStatus, ReleaseStatus } from '../core/documents.ts'
 import { isAtRest, isStandingBy } from '../core/states.ts'
 import type { AppName } from '../core/words.ts'
 import { processMemory } from '../linux/proc.ts'
+import type { TcpSocket } from '../linux/sock-diag.ts'
 import type { App } from '../store/apps.ts'
-import { openConnections } from './connections.ts'
+import { allConnections, openConnections } from './connections.ts'
 import { allRunning, type Node, type Running, runningOf } from './node.ts'
 
 /** Reads the state of apps; remembers what it saw, since a rate is the difference between two looks. */
 export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
   const rateOf = createRates()
 
-  const releaseStatus = (app: AppName, record: ReleaseRecord): ReleaseStatus => {
+  const releaseStatus = (app: AppName, record: ReleaseRecord, all: readonly TcpSocket[]): ReleaseStatus => {
     const running = runningOf(node, app, record.number)
     const accepted = running === null ? 0 : node.steering().accepted(running.ref)
     const pids = running?.instance.pids() ?? []
@@ -21,7 +22,7 @@ export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
       state: record.state,
       label: record.label,
       pids,
-      connections: { open: running === null ? 0 : openConnections(node, running), accepted },
+      connections: { open: running === null ? 0 : openConnections(node, running, all), accepted },
       rate: running === null ? 0 : rateOf(running, accepted),
       memory_mb: Math.round(pids.reduce((sum, pid) => sum + processMemory(pid), 0) / 1_000_000),
       since: record.since,
@@ -30,7 +31,7 @@ export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
     }
   }
 
-  const appStatus = (app: App): AppStatus => {
+  const appStatus = (app: App, all: readonly TcpSocket[]): AppStatus => {
     const state = node.store.apps.state(app.name)
     return {
       app: app.name,
@@ -41,13 +42,17 @@ export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
       standby: state.releases.filter((release) => isStandingBy(release.state)).map(({ number }) => number),
       releases: state.releases
         .filter((release) => !isAtRest(release.state) || release === state.releases.at(-1))
-        .map((record) => releaseStatus(app.name, record))
+        .map((record) => releaseStatus(app.name, record, all))
         .reverse(),
       busy: node.locks.holder(app.name),
     }
   }
 
-  return (name) => (name === undefined ? node.store.apps.list() : [node.store.apps.get(name)]).map(appStatus)
+  return (name) => {
+    const apps = name === undefined ? node.store.apps.list() : [node.store.apps.get(name)]
+    const all = node.running.size > 0 ? allConnections() : []
+    return apps.map((app) => appStatus(app, all))
+  }
 }
 
 function portsOf(node: Node, app: App, state: AppState): AppStatus['ports'] {

@@ -6,6 +6,8 @@ import type { Report } from './engine.ts'
 export interface Steps {
   readonly done: Receipt['steps'][number][]
   readonly warnings: string[]
+  /** Called with each step before it is done. */
+  before: (step: StepName) => void
   /** The step that failed, if one did. */
   failed: StepName | null
   /** Runs one step. What it resolves to says in a few words what was done; what it throws has done so already. */
@@ -25,8 +27,10 @@ export function createSteps(report: Report): Steps {
   const steps: Steps = {
     done: [],
     warnings: [],
+    before: () => {},
     failed: null,
     run: async (step, doing, act) => {
+      steps.before(step)
       report({ type: 'begin', step, text: doing })
       const start = performance.now()
       const end = (ok: boolean, text: string, us: number | null) => {

@@ -3,7 +3,9 @@ import { activeOf } from '../core/app.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { refusal } from '../core/errors.ts'
 import { type AppName, named } from '../core/words.ts'
-import { removeRelease, removeTree } from '../store/files/remove.ts'
+import { removeTree } from '../store/files/remove.ts'
+import { underWay } from './background.ts'
+import { removeFiles, tried } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
 import { beginOperation, receiptOf } from './cutover.ts'
 import type { Report } from './engine.ts'
@@ -52,10 +54,11 @@ export async function remove(node: Node, app: AppName, by: Actor, report: Report
   node.store.operations.end(operation.id, 'done', `${app} is removed`, receipt)
   node.store.events.add('remove', `${app} is removed; its ports are free`, app)
   node.store.apps.forget(app)
-  for (const { number } of state.releases) await removeRelease(node.home.release(app, number))
-  await removeTree(node.home.releases(app))
+  await Promise.all(underWay(node, ['drain', 'retire', 'prune', 'hold'], app))
+  for (const { number } of state.releases) await removeFiles(node, app, number)
   node.unwatchLogs(app)
-  await removeTree(node.home.logs(app))
+  for (const folder of [node.home.releases(app), node.home.logs(app)])
+    await tried(node, `remove ${folder}`, () => removeTree(folder))
   endSteeringIfUnused(node)
   return receipt
 }
@@ -64,11 +67,12 @@ export async function remove(node: Node, app: AppName, by: Actor, report: Report
 export async function shutdown(node: Node, by: Actor): Promise<void> {
   const apps = node.store.apps.list().map(({ name }) => name)
   node.shuttingDown.abort(new Error('every app ends'))
-  await Promise.all([...node.background].filter(([key]) => key.startsWith('start ')).map(([, work]) => work))
+  await Promise.all(underWay(node, ['start', 'stop', 'retire']))
   for (const app of apps) {
     const state = node.store.apps.state(app)
     if (activeOf(state) !== null && !state.stopped) await stop(node, app, by, () => {})
   }
+  await Promise.all(underWay(node, ['drain', 'prune', 'hold']))
   node.endSteering()
 }
 

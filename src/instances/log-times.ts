@@ -6,6 +6,9 @@ import { appendFileSync, closeSync, openSync, readdirSync, readSync, statSync, w
 import { join } from 'node:path'
 
 const suffix = '.times'
+
+/** The file of the marks of a log. */
+export const timesOf = (log: string): string => log + suffix
 const restMs = 1000
 
 /** `2026-01-31T12:00:00.000Z 000000000012345\n` */

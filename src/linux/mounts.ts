@@ -2,14 +2,14 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { attempt, SystemError, syscall } from './ffi.ts'
 
-/** Where a bpffs is mounted, as a directory, or null. The usual place, /sys/fs/bpf, is preferred to others. */
-export function findBpffs(): string | null {
+/** The first of the directories on which a bpffs is mounted, or null. */
+export function findBpffs(directories: readonly string[]): string | null {
   const mounted = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
     .map((line) => line.split(' '))
     .filter(([, , type]) => type === 'bpf')
     .map(([, directory = '']) => unescaped(directory))
-  return mounted.find((directory) => directory === '/sys/fs/bpf') ?? mounted[0] ?? null
+  return directories.find((directory) => mounted.includes(directory)) ?? null
 }
 
 /**

@@ -13,7 +13,6 @@ export interface App {
   readonly slot: AppId
   /** The folder that was deployed last. */
   readonly directory: string
-  readonly path: string
   /** It has answered HTTP while live. */
   readonly http: boolean
 }
@@ -25,14 +24,22 @@ export interface WorkerRecord {
   readonly restarts: number
 }
 
+/** What a release was made with. */
+export interface Kept {
+  readonly config: AppConfig
+  readonly owner: User
+  /** The PATH of whoever deployed it. */
+  readonly path: string
+}
+
 export interface Apps {
   /** Every app that was not removed, by name. */
   list(): App[]
   find(name: AppName): App | null
   /** @throws CutoverError `refused` if there is no such app */
   get(name: AppName): App
-  /** The app of that name, made if need be; its folder and PATH are those given from now on. */
-  open(name: AppName, directory: string, path: string): App
+  /** The app of that name, made if need be; its folder is the given one from now on. */
+  open(name: AppName, directory: string): App
   speaksHttp(name: AppName): void
   /** Gives the slot back. Numbers and history stay, so that no release number is ever used again. */
   forget(name: AppName): void
@@ -40,8 +47,8 @@ export interface Apps {
   state(name: AppName): AppState
   /** Applies the event to the state in one transaction; what the table does not allow throws and changes nothing. */
   change(name: AppName, event: AppEvent): AppState
-  keepConfig(name: AppName, release: ReleaseNumber, config: AppConfig, owner: User): void
-  config(name: AppName, release: ReleaseNumber): { readonly config: AppConfig; readonly owner: User }
+  keepConfig(name: AppName, release: ReleaseNumber, kept: Kept): void
+  config(name: AppName, release: ReleaseNumber): Kept
 
   workers(name: AppName, release: ReleaseNumber): WorkerRecord[]
   keepWorkers(name: AppName, release: ReleaseNumber, workers: readonly WorkerRecord[]): void
@@ -54,18 +61,18 @@ export function openApps(database: Database): Apps {
   const sql = {
     list: database.prepare('SELECT * FROM apps WHERE slot IS NOT NULL ORDER BY name'),
     any: database.prepare('SELECT * FROM apps WHERE name = ?'),
-    insert: database.prepare('INSERT INTO apps (name, slot, directory, path) VALUES (?, ?, ?, ?)'),
-    place: database.prepare('UPDATE apps SET slot = ?, directory = ?, path = ? WHERE id = ?'),
+    insert: database.prepare('INSERT INTO apps (name, slot, directory) VALUES (?, ?, ?)'),
+    place: database.prepare('UPDATE apps SET slot = ?, directory = ? WHERE id = ?'),
     http: database.prepare('UPDATE apps SET http = 1 WHERE name = ?'),
     forget: database.prepare('UPDATE apps SET slot = NULL, http = 0, stopped = 0, rolled_back = NULL WHERE name = ?'),
     flags: database.prepare('UPDATE apps SET stopped = ?, rolled_back = ? WHERE id = ?'),
     releases: database.prepare('SELECT * FROM releases WHERE app = ? ORDER BY number'),
-    release: database.prepare('SELECT config, owner FROM releases WHERE app = ? AND number = ?'),
+    release: database.prepare('SELECT config, owner, path FROM releases WHERE app = ? AND number = ?'),
     put: database.prepare(`INSERT INTO releases (app, number, state, label, live_at, before, on_disk, reason, since)
       VALUES (:app, :number, :state, :label, :live_at, :before, :on_disk, :reason, :since)
       ON CONFLICT DO UPDATE SET state = excluded.state, label = excluded.label, live_at = excluded.live_at,
         before = excluded.before, on_disk = excluded.on_disk, reason = excluded.reason, since = excluded.since`),
-    config: database.prepare('UPDATE releases SET config = ?, owner = ? WHERE app = ? AND number = ?'),
+    config: database.prepare('UPDATE releases SET config = ?, owner = ?, path = ? WHERE app = ? AND number = ?'),
     workers: database.prepare('SELECT * FROM workers WHERE app = ? AND release = ? ORDER BY worker'),
     noWorkers: database.prepare('DELETE FROM workers WHERE app = ? AND release = ?'),
     worker: database.prepare('INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?)'),
@@ -100,11 +107,11 @@ export function openApps(database: Database): Apps {
       return found === undefined || found.slot === null ? null : appOf(found)
     },
     get: (name) => appOf(row(name)),
-    open: (name, directory, path) =>
+    open: (name, directory) =>
       transaction(database, () => {
         const found = anyRow(name)
-        if (found === undefined) sql.insert.run(name, freeSlot(), directory, path)
-        else sql.place.run(found.slot ?? freeSlot(), directory, path, found.id)
+        if (found === undefined) sql.insert.run(name, freeSlot(), directory)
+        else sql.place.run(found.slot ?? freeSlot(), directory, found.id)
         return appOf(row(name))
       }),
     speaksHttp: (name) => void sql.http.run(name),
@@ -129,11 +136,15 @@ export function openApps(database: Database): Apps {
         )
         return after
       }),
-    keepConfig: (name, release, config, owner) =>
-      void sql.config.run(JSON.stringify(config), JSON.stringify(owner), row(name).id, release),
+    keepConfig: (name, release, { config, owner, path }) =>
+      void sql.config.run(JSON.stringify(config), JSON.stringify(owner), path, row(name).id, release),
     config: (name, release) => {
       const found = sql.release.get(row(name).id, release)
-      return { config: JSON.parse(String(found?.config)), owner: JSON.parse(String(found?.owner)) }
+      return {
+        config: JSON.parse(String(found?.config)),
+        owner: JSON.parse(String(found?.owner)),
+        path: String(found?.path),
+      }
     },
     workers: (name, release) =>
       sql.workers.all(row(name).id, release).map((worker) => ({
@@ -156,7 +167,6 @@ interface Row {
   readonly name: string
   readonly slot: number | null
   readonly directory: string
-  readonly path: string
   readonly http: number
   readonly stopped: number
   readonly rolled_back: string | null
@@ -166,7 +176,6 @@ const appOf = (row: Row): App => ({
   name: row.name,
   slot: row.slot ?? 0,
   directory: row.directory,
-  path: row.path,
   http: row.http === 1,
 })
 

@@ -14,8 +14,6 @@ const tables = `
     -- index in the kernel's maps, 1 to 255; null once removed, so that it can be given to another app
     slot INTEGER UNIQUE,
     directory TEXT NOT NULL,
-    -- the PATH of whoever deployed last
-    path TEXT NOT NULL,
     -- 1: it has answered HTTP while live, and has to from then on
     http INTEGER NOT NULL DEFAULT 0,
     stopped INTEGER NOT NULL DEFAULT 0,
@@ -33,6 +31,8 @@ const tables = `
     since TEXT NOT NULL,
     config TEXT,
     owner TEXT,
+    -- the PATH of whoever deployed it
+    path TEXT,
     PRIMARY KEY (app, number)
   ) STRICT;
   CREATE TABLE workers (
@@ -100,7 +100,8 @@ export function transaction<T>(database: Database, change: () => T): T {
     database.exec('COMMIT')
     return result
   } catch (error) {
-    database.exec('ROLLBACK')
+    // SQLite has ended it already where it could not write: https://sqlite.org/lang_transaction.html, section 3
+    if (database.isTransaction) database.exec('ROLLBACK')
     throw error
   }
 }

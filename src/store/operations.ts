@@ -36,6 +36,9 @@ export interface Operations {
   cut(app: AppName, release: ReleaseNumber, connections: number): void
 }
 
+/** Older ones are dropped beyond this many. */
+const kept = 10_000
+
 const nobody: Actor = { uid: 0, name: 'cutover', from: null }
 const now = () => new Date().toISOString()
 
@@ -45,6 +48,7 @@ export function openOperations(database: Database): Operations {
     begin: database.prepare(
       `INSERT INTO operations (app, kind, release, step, at, by, outcome, text) VALUES (${appId}, ?, ?, ?, ?, ?, 'running', '') RETURNING id`,
     ),
+    drop: database.prepare(`DELETE FROM operations WHERE id <= ? AND outcome != 'running'`),
     step: database.prepare('UPDATE operations SET step = ? WHERE id = ?'),
     end: database.prepare('UPDATE operations SET outcome = ?, text = ?, receipt = ? WHERE id = ?'),
     unfinished: database.prepare(
@@ -60,8 +64,11 @@ export function openOperations(database: Database): Operations {
     ),
     receipt: database.prepare('UPDATE operations SET receipt = ? WHERE id = ?'),
   }
-  const begin: Operations['begin'] = (app, kind, release, step, by) =>
-    Number(sql.begin.get(app, kind, release, step, now(), JSON.stringify(by))?.id)
+  const begin: Operations['begin'] = (app, kind, release, step, by) => {
+    const id = Number(sql.begin.get(app, kind, release, step, now(), JSON.stringify(by))?.id)
+    sql.drop.run(id - kept)
+    return id
+  }
   const end: Operations['end'] = (id, outcome, text, receipt) =>
     void sql.end.run(outcome, text, receipt === undefined ? null : JSON.stringify(receipt), id)
 

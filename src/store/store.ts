@@ -3,6 +3,7 @@ import { type Apps, openApps } from './apps.ts'
 import { openDatabase } from './database.ts'
 import { type Events, openEvents } from './events.ts'
 import { type Operations, openOperations } from './operations.ts'
+import { createWriting } from './writing.ts'
 
 export interface Store {
   readonly apps: Apps
@@ -11,13 +12,36 @@ export interface Store {
   close(): void
 }
 
-/** @throws CutoverError `failed` if the file is no database, or of a newer layout */
-export function openStore(file: string): Store {
+/**
+ * What happens next depends on the state and the steps: if they cannot be written, that throws. Everything else is a note of what was done
+ * or seen: where the disk is full it is lost, and `onLost` told, but apps go on.
+ * @throws CutoverError `failed` if the file is no database, or of a newer layout
+ */
+export function openStore(file: string, onLost: (error: Error) => void): Store {
   const database = openDatabase(file)
+  const { must, may } = createWriting(file, onLost)
+  const apps = openApps(database)
+  const operations = openOperations(database)
+  const events = openEvents(database)
   return {
-    apps: openApps(database),
-    operations: openOperations(database),
-    events: openEvents(database),
+    apps: {
+      ...apps,
+      open: must(apps.open),
+      change: must(apps.change),
+      keepConfig: must(apps.keepConfig),
+      forget: must(apps.forget),
+      speaksHttp: may(apps.speaksHttp),
+      keepWorkers: may(apps.keepWorkers),
+    },
+    operations: {
+      ...operations,
+      begin: must(operations.begin),
+      step: must(operations.step),
+      end: may(operations.end),
+      note: may(operations.note),
+      cut: may(operations.cut),
+    },
+    events: { ...events, add: may(events.add) },
     close: () => database.close(),
   }
 }

@@ -14,12 +14,13 @@ import { temporaryCgroup, temporaryDirectory } from '../support/workspace.ts'
 
 test('a bpffs is found where it was mounted, and gone when it was unmounted', { skip: asRoot }, (t) => {
   const directory = join(temporaryDirectory(t), 'a place')
-  const before = findBpffs()
+  const wanted = [join(directory, 'elsewhere'), directory]
+  assert.equal(findBpffs(wanted), null)
   mountBpffs(directory)
   t.after(() => unmount(directory))
-  assert.equal(findBpffs(), before ?? directory)
+  assert.equal(findBpffs(wanted), directory)
   unmount(directory)
-  assert.equal(findBpffs(), before)
+  assert.equal(findBpffs(wanted), null)
   unmount(directory)
 })
 

@@ -1,0 +1,37 @@
+/** Taking away what is not needed any more. That it cannot be done now is a warning: it must never keep an app, or the daemon, from going on. */
+import type { AppName, ReleaseNumber } from '../core/words.ts'
+import { removeRelease } from '../store/files/remove.ts'
+import type { Node } from './node.ts'
+import { takeDown } from './take-down.ts'
+
+/**
+ * Ends the release's processes and removes its files.
+ * @returns what could not be done, for people
+ */
+export async function cleanUp(
+  node: Node,
+  app: AppName,
+  release: ReleaseNumber,
+  { files }: { readonly files: boolean },
+): Promise<string[]> {
+  return [
+    ...(await tried(node, `end the processes of ${app} v${release}`, () => takeDown(node, app, release))),
+    ...(files ? await removeFiles(node, app, release) : []),
+  ]
+}
+
+/** Removes the files of a release. */
+export const removeFiles = (node: Node, app: AppName, release: ReleaseNumber): Promise<string[]> =>
+  tried(node, `remove ${node.home.release(app, release)}`, () => removeRelease(node.home.release(app, release)))
+
+/** Runs the act; a failure becomes a sentence, in the daemon's log and in the result. */
+export async function tried(node: Node, doing: string, act: () => Promise<unknown> | unknown): Promise<string[]> {
+  try {
+    await act()
+    return []
+  } catch (error) {
+    const problem = `could not ${doing}: ${error instanceof Error ? error.message : String(error)}`
+    node.log.warn({ err: error }, problem)
+    return [problem]
+  }
+}
