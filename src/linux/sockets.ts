@@ -53,6 +53,15 @@ export const setV6Only = (socket: Descriptor, only: boolean): void =>
 export const bindToInterface = (socket: Descriptor, index: number): void =>
   setNumber(socket, socketLevel, option.bindToInterface, index)
 
+/** The name of an interface of this network namespace, as in `eth0`. SystemError ENODEV if there is none. netdevice(7), SIOCGIFNAME */
+export function interfaceName(index: number): string {
+  using any = tcpSocket('ipv4')
+  const request = Buffer.alloc(40)
+  request.writeInt32LE(index, 16)
+  syscall('ioctl', any.fd, 0x8910, request)
+  return request.toString('latin1', 0, request.indexOf(0))
+}
+
 /** Makes the program choose among the sockets of this listening socket's SO_REUSEPORT group. Replaces the group's program. */
 export const attachGroupProgram = (socket: Descriptor, program: { readonly fd: number }): void =>
   setNumber(socket, socketLevel, option.attachProgram, program.fd)

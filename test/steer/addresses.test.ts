@@ -1,149 +1,137 @@
+/** A release is reachable exactly where it asked to be: ten kinds of bind, six ways in. */
+import '../support/namespace.ts'
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
-import { readlinkSync } from 'node:fs'
-import type { TestContext } from 'node:test'
-import { test } from 'node:test'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { type TestContext, test } from 'node:test'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { eventually } from '../support/workspace.ts'
-import { app, ask, type Puppet, rig, startPuppet } from './rig.ts'
+import { type App, ask, askOver, startApp, startSteering } from './fixtures.ts'
 
 const skip = asRoot || needs('python3', 'iproute2')
-
-/** The address of this namespace on its link to the second one. */
 const outer4 = '10.77.0.1'
 const outer6 = 'fd77::1'
-const device = 'cutover-a'
 
-interface Bind {
-  readonly what: string
-  readonly v1: Readonly<Record<string, unknown>>
-  readonly v2?: Readonly<Record<string, unknown>>
-  /** Somebody else, who listens here on the same port. */
-  readonly foreign?: Readonly<Record<string, unknown>>
-  /** By way in: which of v1's letters are answered, `-` refused, `f` by the foreign one. In the order of `ways`. */
-  readonly reached: string
-  readonly afterwards?: string
+const sh = (command: string) => execFileSync('sh', ['-ec', command], { stdio: ['ignore', 'ignore', 'inherit'] })
+
+/** A client in a second network namespace, and the cable to it: `va` here. */
+async function outside(t: TestContext): Promise<App> {
+  const client = await startApp(t, null, 'outside', { by: ['unshare', '--net'] })
+  // It goes with the other namespace, a moment after the client; the next test makes its own.
+  t.after(() => spawnSync('ip', ['link', 'delete', 'va']))
+  sh(`ip link add va type veth peer name vb netns ${client.pid}
+    ip address add ${outer4}/24 dev va
+    ip address add ${outer6}/64 dev va nodad
+    ip link set va up
+    nsenter -t ${client.pid} -n sh -ec '
+      ip link set lo up
+      ip address add 10.77.0.2/24 dev vb
+      ip address add fd77::2/64 dev vb nodad
+      ip link set vb up'`)
+  return client
 }
 
-/** 127.0.0.1, the own outer IPv4 address, the same from outside, then ::1 and the outer IPv6 address likewise. */
-const ways = ['127.0.0.1', outer4, `${outer4} from outside`, '::1', outer6, `${outer6} from outside`]
+/**
+ * How a release listens: arguments of `listen`; and who answers over 127.0.0.1, the outer IPv4 address from here, the same from outside; ::1, the
+ * outer IPv6 address from here, the same from outside. `1`: the release, `0`: nobody, `f`: another program.
+ */
+const binds = [
+  { port: 9090, first: `'127.0.0.1', 9090`, reach: '100 000' },
+  { port: 9091, first: `'0.0.0.0', 9091`, reach: '111 000' },
+  { port: 9092, first: `'::', 9092, v6only=0`, reach: '111 111' },
+  { port: 9093, first: `'::', 9093, v6only=1`, reach: '000 111' },
+  { port: 9094, first: `'::ffff:127.0.0.1', 9094, v6only=0`, reach: '100 000' },
+  { port: 9095, first: `'::1', 9095`, reach: '000 100' },
+  { port: 9096, first: `'${outer4}', 9096`, reach: '011 000' },
+  { port: 9097, first: `'0.0.0.0', 9097, device='va'`, reach: '011 000' },
+  { port: 9098, first: `'0.0.0.0', 9098`, second: `'127.0.0.1', 9098`, reach: '111 000', then: '100 000' },
+  { port: 9099, first: `'127.0.0.1', 9099`, reach: '1ff 000' },
+] as const
 
-const binds: readonly Bind[] = [
-  { what: '127.0.0.1', v1: { address: '127.0.0.1' }, reached: 'v-----' },
-  { what: '0.0.0.0', v1: { address: '0.0.0.0' }, reached: 'vvv---' },
-  { what: '::', v1: { family: 'ipv6', address: '::' }, reached: 'vvvvvv' },
-  { what: ':: for IPv6 only', v1: { family: 'ipv6', address: '::', v6only: 1 }, reached: '---vvv' },
-  { what: '::ffff:127.0.0.1', v1: { family: 'ipv6', address: '::ffff:127.0.0.1' }, reached: 'v-----' },
-  { what: '::1', v1: { family: 'ipv6', address: '::1' }, reached: '---v--' },
-  { what: 'one outer address', v1: { address: outer4 }, reached: '-vv---' },
-  { what: 'one interface', v1: { address: '0.0.0.0', device }, reached: '-vv---' },
-  {
-    what: 'v1 everywhere, v2 on 127.0.0.1',
-    v1: { address: '0.0.0.0' },
-    v2: { address: '127.0.0.1' },
-    reached: 'vvv---',
-    afterwards: 'v-----',
-  },
-  {
-    what: '127.0.0.1 beside a stranger on the outer address',
-    v1: { address: '127.0.0.1' },
-    foreign: { address: outer4 },
-    reached: 'vff---',
-  },
-  {
-    what: ':: for IPv6 only beside a stranger on 0.0.0.0',
-    v1: { family: 'ipv6', address: '::', v6only: 1 },
-    foreign: { address: '0.0.0.0' },
-    reached: 'fffvvv',
-  },
-]
+test('ten kinds of bind are reachable where they asked to be and nowhere else, with one release and with two', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  const client = await outside(t)
+  const foreigner = await startApp(t, null, 'f')
+  await foreigner.run(`listen('${outer4}', 9099)`)
 
-test('a release is reachable exactly where it asked to be, from here and from another machine', { skip }, async (t) => {
-  const outside = await secondNamespace(t)
-  const portAt = (index: number) => 9090 + index
-  const r = rig(
-    t,
-    binds.map((_, index) => portAt(index)),
-  )
-  const [v1, v2, foreign] = await Promise.all([r.puppet(1), r.puppet(2), r.puppet(0)])
-  for (const [index, bind] of binds.entries()) {
-    if (bind.foreign) assert.equal(await foreign.listens('f', portAt(index), bind.foreign), 'ok', bind.what)
-    assert.equal(await v1.listens('v1', portAt(index), bind.v1), 'ok', bind.what)
-  }
-
-  const seen = async (index: number, version: string): Promise<string> => {
-    const port = portAt(index)
-    const fates = [
+  const reachOf = async (port: number, active: string): Promise<string> => {
+    const ways = [
       await ask(port),
       await ask(port, outer4),
-      await outside.do('ask', { family: 'ipv4', address: outer4, port }),
+      await client.run(`ask('${outer4}', ${port})`),
       await ask(port, '::1'),
       await ask(port, outer6),
-      await outside.do('ask', { family: 'ipv6', address: outer6, port }),
+      await client.run(`ask('${outer6}', ${port})`),
     ]
-    return fates.map((fate) => (fate === version ? 'v' : fate === 'ECONNREFUSED' ? '-' : fate)).join('')
+    const marks = ways.map((answer) => (answer === active ? '1' : answer === 'ECONNREFUSED' ? '0' : answer))
+    return `${marks.slice(0, 3).join('')} ${marks.slice(3).join('')}`
   }
-  const look = async (version: string, expected: (bind: Bind) => string) => {
-    for (const [index, bind] of binds.entries()) {
-      assert.equal(await seen(index, version), expected(bind), `${bind.what}, ${version}: ${ways.join(', ')}`)
-    }
-  }
-  r.steering.switchTo(app, 1, { hold: false })
-  await look('v1', ({ reached }) => reached)
+  // A packet from outside needs its neighbour first.
+  await eventually(async () => (await client.run(`ask('${outer6}', 9091, 1)`)) === 'ECONNREFUSED')
 
-  for (const [index, bind] of binds.entries())
-    assert.equal(await v2.listens('v2', portAt(index), bind.v2 ?? bind.v1), 'ok', bind.what)
-  await look('v1', ({ reached }) => reached)
-  r.steering.switchTo(app, 2, { hold: false })
-  await look('v2', ({ reached, afterwards = reached }) => afterwards)
-  r.steering.park(app)
-  await look('v2', ({ reached, afterwards = reached }) => afterwards)
+  // Where the kernel alone would let each be reached: that is what the table says.
+  const plain = await startApp(t, null, 'plain')
+  for (const { first } of binds) await plain.run(`listen(${first}, again=True)`)
+  for (const { port, reach } of binds) assert.equal(await reachOf(port, 'plain'), reach, `${port}, without Cutover`)
+  await plain.kill()
+
+  steering.addApp(1, { ports: binds.map(({ port }) => port), holdMs: 0 })
+  const v1 = await startApp(t, node.release({ app: 1, release: 1 }), 'v1')
+  for (const { first } of binds) await v1.run(`listen(${first})`)
+  for (const { port } of binds) assert.match(await reachOf(port, 'v1'), /^0(00|ff) 000$/, `${port}, all dark`)
+  steering.switchTo(1, 1, { hold: false })
+  for (const { port, reach } of binds) assert.equal(await reachOf(port, 'v1'), reach, `${port}, v1 alone`)
+
+  const v2 = await startApp(t, node.release({ app: 1, release: 2 }), 'v2')
+  for (const bind of binds) await v2.run(`listen(${'second' in bind ? bind.second : bind.first})`)
+  steering.park(1)
+  for (const { port, reach } of binds) assert.equal(await reachOf(port, 'v1'), reach, `${port}, v2 dark`)
+  steering.switchTo(1, 2, { hold: false })
+  for (const bind of binds)
+    assert.equal(await reachOf(bind.port, 'v2'), 'then' in bind ? bind.then : bind.reach, `${bind.port}, v1 dark`)
+  steering.switchTo(1, 0, { hold: false })
+  for (const { port } of binds) assert.match(await reachOf(port, 'v2'), /^0(00|ff) 000$/, `${port}, all dark again`)
 })
 
-test('a port that only dark releases listen on is refused, at once and over both families', { skip }, async (t) => {
-  const r = rig(t, [8080])
-  const puppet = await r.puppet(1)
-  await puppet.listens('v1', 8080, { family: 'ipv6', address: '::' })
-  assert.equal(await ask(8080), 'ECONNREFUSED')
-  assert.equal(await ask(8080, '::1'), 'ECONNREFUSED')
-  r.steering.park(app)
-  assert.equal(await ask(8080), 'ECONNREFUSED')
-  assert.equal(await ask(8080, '::1'), 'ECONNREFUSED')
-  r.steering.switchTo(app, 1, { hold: false })
-  assert.equal(await ask(8080), 'v1')
-  assert.equal(await ask(8080, '::1'), 'v1')
+test('a dark release is probed at each kind of bind', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  await outside(t)
+  steering.addApp(1, { ports: binds.map(({ port }) => port), holdMs: 0 })
+  const ref = { app: 1, release: 1 }
+  const v1 = await startApp(t, node.release(ref), 'v1')
+  for (const { first } of binds) await v1.run(`listen(${first})`)
+  await v1.run(`listen('::ffff:0.0.0.0', 9100, v6only=0)`)
+  const answers = steering
+    .listeners(ref)
+    .map(async (listener) => [listener.port, await askOver(steering.probe(ref, listener))] as const)
+  assert.deepEqual(
+    (await Promise.all(answers)).toSorted(([a], [b]) => a - b),
+    [...binds.map(({ port }) => [port, 'v1']), [9100, 'v1']],
+  )
+  assert.equal(steering.accepted(ref), 0, 'probes are not the public')
 })
 
-/** A puppet on the other end of a link, in a network namespace of its own. */
-async function secondNamespace(t: TestContext): Promise<Puppet> {
-  const keeper = spawn('unshare', ['--net', 'sleep', '600'], { stdio: 'ignore' })
-  t.after(() => keeper.kill('SIGKILL'))
-  const own = readlinkSync('/proc/self/ns/net')
-  await eventually(() => readlinkSync(`/proc/${keeper.pid}/ns/net`) !== own)
-  const inside = ['nsenter', '--target', String(keeper.pid), '--net', '--']
-  const run = (...command: string[]) => execFileSync(command[0] ?? '', command.slice(1), { stdio: 'inherit' })
-  run('ip', 'link', 'add', device, 'type', 'veth', 'peer', 'name', 'cutover-b')
-  run('ip', 'link', 'set', 'cutover-b', 'netns', String(keeper.pid))
-  run('ip', 'address', 'add', `${outer4}/24`, 'dev', device)
-  run('ip', 'address', 'add', `${outer6}/64`, 'dev', device, 'nodad')
-  run('ip', 'link', 'set', device, 'up')
-  run(...inside, 'ip', 'address', 'add', '10.77.0.2/24', 'dev', 'cutover-b')
-  run(...inside, 'ip', 'address', 'add', 'fd77::2/64', 'dev', 'cutover-b', 'nodad')
-  run(...inside, 'ip', 'link', 'set', 'cutover-b', 'up')
-  const puppet = await startPuppet(t, inside)
-  await eventuallyReachable(puppet)
-  return puppet
-}
-
-/** Until both ends of the link see each other, a packet meets nothing. */
-async function eventuallyReachable(puppet: Puppet): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    const fates = [
-      await puppet.do('ask', { family: 'ipv4', address: outer4, port: 1, timeout: 0.2 }),
-      await puppet.do('ask', { family: 'ipv6', address: outer6, port: 1, timeout: 0.2 }),
-    ]
-    if (fates.every((fate) => fate === 'ECONNREFUSED')) return
-  }
-  throw new Error('the link between the namespaces does not come up')
-}
+test('park stands where the releases stand, in their group: the family, the address, IPv6 only or not, the interface', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  await outside(t)
+  steering.addApp(1, { ports: binds.map(({ port }) => port), holdMs: 0 })
+  const v1 = await startApp(t, node.release({ app: 1, release: 1 }), 'v1')
+  for (const { first } of binds) await v1.run(`listen(${first})`)
+  steering.park(1)
+  const where = (release: number) =>
+    steering
+      .listeners({ app: 1, release })
+      .map(({ port, family, address, v6only, device, uid }) => ({ port, family, address, v6only, device, uid }))
+      .toSorted((a, b) => a.port - b.port)
+  assert.equal(where(0).length, binds.length)
+  assert.deepEqual(where(0), where(1))
+  steering.park(1)
+  assert.equal(where(0).length, binds.length, 'once is enough')
+})

@@ -5,13 +5,15 @@ name = sys.argv[1]
 sockets = []
 
 
-def made(address, v6only=None, device=None, share=False, protocol=0):
+def made(address, v6only=None, device=None, share=False, again=False, protocol=0):
     s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, protocol)
     sockets.append(s)
     if v6only is not None:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
     if device:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b"\0")
+    if again:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if share:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return s
@@ -65,6 +67,13 @@ def listen(address, port, backlog=256, answer=None, accept=True, **options):
     return cookie(s)
 
 
+def close(s):
+    """Really closes it: a thread that waits in accept() would keep it."""
+    s.shutdown(socket.SHUT_RDWR)
+    s.close()
+    sockets.remove(s)
+
+
 def ask(address, port, timeout=20):
     """What a server answers, or the name of the error."""
     try:
@@ -90,4 +99,4 @@ for line in sys.stdin:
         told = {"error": errno.errorcode.get(error.errno, str(error))}
     except Exception as error:
         told = {"error": repr(error)}
-    print(json.dumps(told), flush=True)
+    print(json.dumps(told, default=str), flush=True)

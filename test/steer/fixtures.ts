@@ -1,9 +1,10 @@
 /** Steering as a library, for tests: in a bpffs and a cgroup of its own, with small apps that do what they are told. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import process from 'node:process'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
@@ -11,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { createCgroup, insideCgroup } from '../../src/linux/cgroup.ts'
 import { mountBpffs, unmount } from '../../src/linux/mounts.ts'
 import { openSteering, type ReleaseRef, type Steering } from '../../src/strategies/steer/steering.ts'
-import { temporaryCgroup, temporaryDirectory } from '../support/workspace.ts'
+import { temporaryCgroup } from '../support/workspace.ts'
 
 export interface TestSteering {
   /** The one that was opened last. */
@@ -24,20 +25,23 @@ export interface TestSteering {
   release(ref: ReleaseRef): string
 }
 
+/** A bpffs for this test alone. */
+export function temporaryBpffs(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'cutover-bpf-'))
+  mountBpffs(directory)
+  t.after(() => {
+    unmount(directory)
+    rmSync(directory, { recursive: true })
+  })
+  return directory
+}
+
 /** Opens steering that is gone, with everything in the kernel, when the test ends. */
 export function startSteering(t: TestContext): TestSteering {
-  const bpffs = join(temporaryDirectory(t), 'bpf')
-  const pins = join(bpffs, 'pins')
-  const cgroup = temporaryCgroup(t)
-  mountBpffs(bpffs)
   let steering: Steering | null = null
-  t.after(() => {
-    try {
-      steering?.destroy()
-    } finally {
-      unmount(bpffs)
-    }
-  })
+  t.after(() => steering?.destroy())
+  const pins = join(temporaryBpffs(t), 'pins')
+  const cgroup = temporaryCgroup(t)
   steering = openSteering({ pins, cgroup })
   const opened: TestSteering = {
     get steering() {

@@ -98,6 +98,24 @@ test('while the only process of a release is started again nobody is refused, it
   assert.deepEqual(tally(await Promise.all([...queued, ...late])), { v1: 40 })
 })
 
+test('what waits at a listener that its app shuts down is parked, and answered when it listens again', {
+  skip,
+}, async (t) => {
+  const r = rig(t, [port])
+  const v1 = await r.puppet(1)
+  await v1.do('open', { id: 'a', address: '0.0.0.0', port, backlog: 200 })
+  r.steering.switchTo(app, 1, { hold: true })
+  r.steering.park(app)
+  const fates = Array.from({ length: 20 }, () => ask(port))
+  await eventually(() => waitingAt(r, 1) === 20)
+  await v1.do('shutdown', { id: 'a' })
+  await eventually(() => r.steering.parked(app) === 20)
+  await v1.do('listen', { id: 'a' })
+  await v1.do('answer', { id: 'a', text: 'v1' })
+  assert.equal(r.steering.unpark(app), 20)
+  assert.deepEqual(tally(await Promise.all(fates)), { v1: 20 })
+})
+
 test('past the deadline of a hold new connections are refused, and those that wait are closed and counted', {
   skip,
 }, async (t) => {

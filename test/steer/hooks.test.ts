@@ -57,6 +57,14 @@ test('another worker, and another release, may have the port though neither aske
   assert.equal(await again.listens('it', port), 'EADDRINUSE')
 })
 
+test('a second release may listen as the first does, for IPv4 and for IPv6 only', { skip }, async (t) => {
+  const r = rig(t, [port])
+  for (const puppet of [await r.puppet(1), await r.puppet(2)]) {
+    assert.equal(await puppet.listens('it', port), 'ok')
+    assert.equal(await puppet.listens('it', port, { family: 'ipv6', address: '::', v6only: 1 }), 'ok')
+  }
+})
+
 test('an app cannot leave its group, nor throw the program out, and is told that it did', { skip }, async (t) => {
   const r = rig(t, [port])
   const [v1, v2] = await Promise.all([r.puppet(1), r.puppet(2)])

@@ -8,7 +8,6 @@ import { type TestContext, test } from 'node:test'
 import { CutoverError } from '../../src/core/errors.ts'
 import { type KernelObject, loadProgram } from '../../src/linux/bpf.ts'
 import { loadPrograms, readObject } from '../../src/linux/bpf-object.ts'
-import { mountBpffs, unmount } from '../../src/linux/mounts.ts'
 import { type Kernel, openKernel } from '../../src/strategies/steer/kernel.ts'
 import {
   layoutVersion,
@@ -23,17 +22,13 @@ import {
 import { proveHarmless } from '../../src/strategies/steer/proof.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
-import { temporaryDirectory } from '../support/workspace.ts'
-import { startApp, startSteering } from './fixtures.ts'
+import { startApp, startSteering, temporaryBpffs } from './fixtures.ts'
 
 const skip = asRoot || needs('python3')
 
 /** The kernel's part, and a copy of the look-up program on the same maps. */
 function opened(t: TestContext): { readonly kernel: Kernel; readonly lookup: KernelObject } {
-  const bpffs = join(temporaryDirectory(t), 'bpf')
-  mountBpffs(bpffs)
-  t.after(() => unmount(bpffs))
-  const kernel = openKernel(join(bpffs, 'pins'))
+  const kernel = openKernel(join(temporaryBpffs(t), 'pins'))
   t.after(() => kernel[Symbol.dispose]())
   const lookup = loadPrograms(readObject(new URL('../../bpf/lookup.o', import.meta.url)), kernel.maps).lookup?.program
   assert.ok(lookup)
@@ -60,17 +55,17 @@ test('with full maps no port but the apps’ own is affected', { skip: asRoot },
     maps.alive.set(u32(app), Buffer.from(Array.from({ length: maxAlive * 2 }, (_, i) => (i % 2 === 0 ? i / 2 + 1 : 0))))
     maps.holds.set(u32(app), u64(5_000_000_000n, 1n))
   }
-  for (const port of own) maps.ports.set(portKey(port), portValue(1 + (port % 255), true))
-  for (let port = 1; port <= 200; port++) {
-    for (let release = 0; release <= maxAlive; release++) {
-      const place = { ref: { app: 1 + (port % 255), release }, port, n: 0 }
-      maps.seats.set(placeKey(place), u32(64, 7, 9))
-      maps.owners.set(placeKey(place), u64(1n, 2n))
-      maps.stamps.set(placeKey(place), u64(1n, 1n))
-      maps.tallies.set(u32(releaseKey(place.ref)), u64(1n))
-    }
+  // As many ports and rows as the maps take: every fourth port, with 64 places that nobody is in.
+  const many = Array.from({ length: 16_383 }, (_, i) => 4 * (i + 1))
+  for (const port of many) {
+    const place = { ref: { app: 1 + (port % 255), release: 1 }, port, n: 0 }
+    maps.ports.set(portKey(port), portValue(place.ref.app, port % 8 === 0))
+    maps.seats.set(placeKey(place), u32(64, 7, 9))
+    maps.owners.set(placeKey(place), u64(1n, 2n))
+    maps.stamps.set(placeKey({ ...place, ref: { ...place.ref, release: 0 } }), u64(1n, 1n))
   }
-  proveHarmless(lookup, new Set(own))
+  for (let i = 0; i < 20_000; i++) maps.who.set(randomBytes(40), u32(releaseKey({ app: 1, release: 2 }), 0))
+  proveHarmless(lookup, new Set(many))
 })
 
 test('with garbage in every map no port but the apps’ own is affected', { skip: asRoot }, (t) => {
@@ -124,11 +119,8 @@ test('a program that refuses everything, or chooses for others, is found out bef
 })
 
 test('what was left half made is made anew, and what is whole is found', { skip: asRoot }, (t) => {
-  const bpffs = join(temporaryDirectory(t), 'bpf')
-  const pins = join(bpffs, 'pins')
+  const pins = join(temporaryBpffs(t), 'pins')
   const root = join(pins, String(layoutVersion))
-  mountBpffs(bpffs)
-  t.after(() => unmount(bpffs))
   const first = openKernel(pins)
   first.maps.ports.set(portKey(81), portValue(3, true))
   first[Symbol.dispose]()

@@ -1,7 +1,8 @@
 /** A connection that reaches exactly one release, dark or not: nobody outside can make one. */
 import { Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { SystemError } from '../../linux/ffi.ts'
-import { beginConnect, bind, boundPort, tcpSocket } from '../../linux/sockets.ts'
+import { beginConnect, bind, boundPort, interfaceName, tcpSocket } from '../../linux/sockets.ts'
 import type { Maps } from './kernel.ts'
 import { connectionKey, type ReleaseRef, releaseKey, u32 } from './layout.ts'
 import type { Listener } from './listeners.ts'
@@ -43,9 +44,14 @@ function forget(maps: Maps, key: Buffer): void {
 }
 
 /** An address of this machine at which the listener takes connections. */
-function reachable({ family, address, v6only }: Listener): string {
+function reachable({ family, address, v6only, device }: Listener): string {
   const plain = family === 'ipv6' ? address.replace(/^::ffff:(?=\d+\.)/, '') : address
-  if (plain === '0.0.0.0') return '127.0.0.1'
-  if (plain === '::') return v6only ? '::1' : '127.0.0.1'
-  return plain
+  if (plain !== '0.0.0.0' && plain !== '::') return plain
+  const four = plain === '0.0.0.0' || !v6only
+  return (device !== 0 && addressOf(device, four ? 'IPv4' : 'IPv6')) || (four ? '127.0.0.1' : '::1')
 }
+
+/** A socket that is bound to an interface is reached at the interface's own addresses only, from this machine too. */
+const addressOf = (device: number, family: 'IPv4' | 'IPv6'): string | undefined =>
+  networkInterfaces()[interfaceName(device)]?.find((one) => one.family === family && !one.address.startsWith('fe80:'))
+    ?.address
