@@ -135,14 +135,17 @@ export function netnsOfLink(link: KernelObject): bigint {
   return BigInt(info.readUInt32LE(16))
 }
 
-/** A prepared BPF_PROG_TEST_RUN: runs the program on `context` as it stands, which the kernel overwrites, and returns its verdict. */
-export function prepareRun(program: KernelObject, context: Buffer): () => number {
+/**
+ * A prepared BPF_PROG_TEST_RUN: runs the program on `context` as it stands, returns its verdict, and leaves in `after` what the kernel made
+ * of the context, which is of the same size.
+ */
+export function prepareRun(program: KernelObject, context: Buffer, after: Buffer): () => number {
   const request = attributes(80, (bytes) => {
     bytes.writeUInt32LE(program.fd, 0)
     bytes.writeUInt32LE(context.length, 40)
-    bytes.writeUInt32LE(context.length, 44)
+    bytes.writeUInt32LE(after.length, 44)
     bytes.writeBigUInt64LE(address(context), 48)
-    bytes.writeBigUInt64LE(address(context), 56)
+    bytes.writeBigUInt64LE(address(after), 56)
   })
   const at = address(request)
   return () => {

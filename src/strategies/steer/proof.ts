@@ -22,26 +22,29 @@ const protocols = [6, 17] as const
 
 /**
  * Runs the program for every port (TCP and UDP, IPv4 and IPv6) that is not among `own`, and demands that it lets the kernel decide: a
- * program that does not would cut the machine off. About 0.6 s.
+ * program that does not would cut the machine off. Some 0.2 s.
  * @throws CutoverError `failed` naming the first packet that it would touch
  */
 export function proveHarmless(program: KernelObject, own: ReadonlySet<number>): void {
   const context = Buffer.alloc(size)
-  const run = prepareRun(program, context)
+  const after = Buffer.alloc(size)
+  const run = prepareRun(program, context, after)
   for (const family of families) {
     for (const protocol of protocols) {
+      describe(context, family, protocol)
       for (let port = 1; port <= 0xffff; port++) {
         if (protocol === 6 && own.has(port)) continue
-        describe(context, family, protocol, port)
+        context.writeUInt32LE(port, at.localPort)
         const verdict = run()
-        // The kernel writes the cookie of the socket that was chosen to the front.
-        if (verdict !== pass || context.readBigUInt64LE(0) !== 0n) throw touched(family, protocol, port)
+        // The kernel writes the cookie of the socket that was chosen, 64 bits, to the front.
+        if (verdict !== pass || after.readUInt32LE(0) !== 0 || after.readUInt32LE(4) !== 0)
+          throw touched(family, protocol, port)
       }
     }
   }
 }
 
-function describe(context: Buffer, family: number, protocol: number, port: number): void {
+function describe(context: Buffer, family: number, protocol: number): void {
   context.fill(0)
   context.writeUInt32LE(family, at.family)
   context.writeUInt32LE(protocol, at.protocol)
@@ -53,7 +56,6 @@ function describe(context: Buffer, family: number, protocol: number, port: numbe
     loopback6.copy(context, at.localIp6)
   }
   context.writeUInt16BE(40_000, at.remotePort)
-  context.writeUInt32LE(port, at.localPort)
 }
 
 const touched = (family: number, protocol: number, port: number) =>
