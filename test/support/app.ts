@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { exampleFolder } from './examples.ts'
+import type { TestNode } from './node.ts'
 
 export const app = 'example-node'
 export const port = 8080
@@ -36,3 +38,32 @@ export function ask(path = '/', at = port): Promise<string> {
 
 /** Which release answers: `v4`. */
 export const whoAnswers = async (at = port): Promise<string> => (await ask('/', at)).split(' ')[0] ?? ''
+
+export type AppStatus = Awaited<ReturnType<TestNode['app']>>
+
+/** Looks at the app, if there is one yet, until it is as wanted; for at most 30 s. A daemon is started if none runs. */
+export async function appBecomes(node: TestNode, wanted: (status: AppStatus) => boolean): Promise<AppStatus> {
+  const deadline = performance.now() + 30_000
+  for (;;) {
+    const { apps } = await node.client.status()
+    const found = apps.find((one) => one.app === app)
+    if (found && wanted(found)) return found
+    if (performance.now() > deadline) throw new Error(`the app did not become so within 30 s: ${JSON.stringify(found)}`)
+    await pause(50)
+  }
+}
+
+/** Which processes are which release's, and what state it is in. */
+export const processesOf = ({ releases }: AppStatus) =>
+  releases.map(({ release, state, pids }) => [release, state, pids])
+
+export const pidsOf = ({ releases }: AppStatus, number: number) =>
+  releases.find(({ release }) => release === number)?.pids ?? []
+
+/** A server that takes that long to start, but for its first start in a release's directory. */
+export const slowTheSecondTime = (
+  ms: number,
+): string => `import { existsSync as again, writeFileSync as mark } from 'node:fs'
+if (again('started')) await new Promise((resolve) => setTimeout(resolve, ${ms}))
+mark('started', '')
+${exampleServer}`

@@ -1,15 +1,15 @@
 /** What the kernel keeps for a node, read from its pins: for tests of what is left. */
+import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { findBpffs } from '../../src/linux/mounts.ts'
 import { hookedReleases } from '../../src/strategies/steer/hooks.ts'
 import { openKernel } from '../../src/strategies/steer/kernel.ts'
 import { placeOf, refOfKey } from '../../src/strategies/steer/layout.ts'
 import type { TestNode } from './node.ts'
 
-/** The directory of the node's pins; null if it is in no bpffs that is mounted. */
-export function pinsOf({ cgroup }: TestNode): string | null {
-  const bpffs = findBpffs()
-  return bpffs === null ? null : join(bpffs, basename(cgroup))
+/** The directory of the node's pins; null if there are none. */
+export function pinsOf({ place, cgroup }: TestNode): string | null {
+  const places = [join(place.home, 'bpf'), '/sys/fs/bpf'].map((directory) => join(directory, basename(cgroup)))
+  return places.find((directory) => existsSync(directory)) ?? null
 }
 
 /** The numbers of the releases that any map still speaks of, park (0) left out, and those that have hooks pinned. */

@@ -9,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { cgroupPids } from '../../src/linux/cgroup.ts'
 import { identify, sendSignal } from '../../src/linux/process.ts'
 import { listenersOn } from '../../src/linux/sock-diag.ts'
-import { app, appFolder, ask, exampleServer, port, whoAnswers } from '../support/app.ts'
+import { app, appFolder, ask, port, slowTheSecondTime, whoAnswers } from '../support/app.ts'
 import { cutover } from '../support/cutover.ts'
 import { exampleFolder } from '../support/examples.ts'
 import { pinsOf } from '../support/kernel-part.ts'
@@ -173,11 +173,7 @@ test('hold counts for each crash anew, however long ago the last one was', optio
 
 test('past hold new clients are refused, and those who waited are closed and counted', options, async (t) => {
   const node = await startNode(t)
-  const slowly = `import { existsSync as again, writeFileSync as mark } from 'node:fs'
-if (again('started')) await new Promise((resolve) => setTimeout(resolve, 4000))
-mark('started', '')
-`
-  await node.deploy(appFolder(t, { hold: '1s' }, { 'server.mjs': slowly + exampleServer }))
+  await node.deploy(appFolder(t, { hold: '1s' }, { 'server.mjs': slowTheSecondTime(4000) }))
   const clients = 4
   for (let crash = 1; crash <= 2; crash++) {
     await killWorker(node)
