@@ -36,11 +36,10 @@ test('the ACK of a SYN cookie goes where its SYN went, and takes no turn', { ski
 
 test('IPv4 and IPv6 take turns of their own', { skip }, async (t) => {
   const r = rig(t, [port])
-  for (const worker of [1, 2]) {
-    const puppet = await r.puppet(1, { worker })
-    assert.equal(await puppet.listens(`w${worker}`, port), 'ok')
-    assert.equal(await puppet.listens(`w${worker}`, port, { family: 'ipv6', address: '::', v6only: 1 }), 'ok')
-  }
+  const workers = await workersOf(r, 2)
+  // All of IPv4 before all of IPv6: a turn that both shared would go to the same one of each again and again.
+  for (const [index, puppet] of workers.entries())
+    assert.equal(await puppet.listens(`w${index + 1}`, port, { family: 'ipv6', address: '::', v6only: 1 }), 'ok')
   r.steering.switchTo(app, 1, { hold: false })
   const answers = await repeat(40, async (index) => {
     const address = index % 2 === 0 ? '127.0.0.1' : '::1'
