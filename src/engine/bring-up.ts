@@ -61,7 +61,7 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
     const { running, listeners } = await steps.run('start', setup.config.run.join(' '), async () => {
       const running = await launch(node, name, release, setup, broken)
       const listeners = await untilListening(node, running, over)
-      requireNoOverlap(node, name, listeners)
+      await requireNoOverlap(node, name, listeners)
       return { running, listeners, text: startedText(running, listeners) }
     })
     advance(node, name, release, 'warm')
@@ -109,7 +109,7 @@ async function launch(
   const steering = node.steering()
   const ref = refOf(app, release)
   const ports = config.ports.map(({ port }) => port)
-  requireFreeWildcards(node, name, ports)
+  await requireFreeWildcards(node, name, ports)
   declare(node, name, config)
   createCgroup(cgroup)
   steering.addRelease(ref, cgroup)

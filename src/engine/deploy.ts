@@ -42,7 +42,7 @@ export async function deploy(
   const owner = ownerFor(config, request.directory)
   const problem = claimedPort(node, config) ?? otherUser(node, config, owner)
   if (problem !== null) throw await problemIn(request.directory, problem)
-  requireFreeWildcards(
+  await requireFreeWildcards(
     node,
     config.app,
     config.ports.map(({ port }) => port),

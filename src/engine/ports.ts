@@ -1,4 +1,5 @@
 /** Who has a port: other apps of this node, and programs that Cutover knows nothing of. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import type { Problem } from '../core/config.ts'
@@ -35,17 +36,18 @@ function portsOf(node: Node, app: AppName): Set<number> {
  * would then join that program's group.
  * @throws CutoverError `refused` with the program's name and pid
  */
-export function requireFreeWildcards(node: Node, app: AppName, ports: readonly number[]): void {
-  for (const socket of foreigners(node, app, ports)) if (isWildcard(socket)) throw refusal(heldBy(app, socket))
+export async function requireFreeWildcards(node: Node, app: AppName, ports: readonly number[]): Promise<void> {
+  for (const socket of await lastingForeigners(node, app, ports))
+    if (isWildcard(socket)) throw refusal(heldBy(app, socket))
 }
 
 /**
  * Once the candidate listens: nobody else may listen where it does. A program at another address of the port is not touched.
  * @throws CutoverError `failed` with the program's name and pid
  */
-export function requireNoOverlap(node: Node, app: AppName, listeners: readonly Listener[]): void {
+export async function requireNoOverlap(node: Node, app: AppName, listeners: readonly Listener[]): Promise<void> {
   const ports = [...new Set(listeners.map(({ port }) => port))]
-  for (const socket of foreigners(node, app, ports)) {
+  for (const socket of await lastingForeigners(node, app, ports)) {
     const clash = listeners.some((own) => own.port === socket.localPort && overlap(own, socket))
     if (clash) throw failure(heldBy(app, socket))
   }
@@ -57,6 +59,23 @@ export function alsoListening(node: Node, app: AppName, ports: readonly number[]
     (socket) => `${holderName(socket)} listens on ${socket.localAddress}, port ${socket.localPort}`,
   )
   return others.length === 0 ? '' : `; ${others.join('; ')}`
+}
+
+const looks = 3
+const betweenLooksMs = 10
+
+/**
+ * Those that are found again and again. Two lists are compared, and a release that ends at this moment takes its listeners out of them one
+ * after the other: for a moment they look like somebody else's.
+ */
+async function lastingForeigners(node: Node, app: AppName, ports: readonly number[]): Promise<TcpSocket[]> {
+  let found = foreigners(node, app, ports)
+  for (let look = 1; look < looks && found.length > 0; look++) {
+    await sleep(betweenLooksMs)
+    const again = new Set(foreigners(node, app, ports).map(({ cookie }) => cookie))
+    found = found.filter(({ cookie }) => again.has(cookie))
+  }
+  return found
 }
 
 /** Listeners on these ports that are neither a release's of this app nor a park socket. */

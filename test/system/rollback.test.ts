@@ -101,7 +101,7 @@ test('while a deploy runs it is refused, and says who is deploying since when', 
     interrupt.signal,
   )
   await Promise.race([builds.promise, deploy])
-  await refused(node.rollback(app), /is busy: a deploy by root since \d+ s\. Nothing was changed/)
+  await refused(node.rollback(app), /is busy: the deploy of v3 by root since \d+ s\. Nothing was changed/)
   interrupt.abort()
   await assert.rejects(deploy, { kind: 'failed' })
   assert.equal((await node.rollback(app)).release, 1, 'the lock went with the deploy')
