@@ -32,8 +32,22 @@ export function actorOf(peer: Peer, header: (name: string) => string | undefined
   }
 }
 
-/** The name of a uid, or its digits if no user of this machine has it. */
-export const userName = (uid: number): string => resolveUser(String(uid)).name
+/**
+ * The name of a uid, or its digits if no user of this machine has it. Remembered for a minute: every request needs it, and where a directory
+ * service has to be asked the daemon stands still meanwhile.
+ */
+export function userName(uid: number): string {
+  const known = names.get(uid)
+  if (known !== undefined && performance.now() < known.until) return known.name
+  const { name } = resolveUser(String(uid))
+  if (names.size >= namesKept) names.clear()
+  names.set(uid, { name, until: performance.now() + nameHoldsMs })
+  return name
+}
+
+const names = new Map<number, { readonly name: string; readonly until: number }>()
+const namesKept = 1000
+const nameHoldsMs = 60_000
 
 /** The name of a gid in group(5), or its digits. */
 export function groupName(gid: number): string {
