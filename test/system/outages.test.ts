@@ -149,9 +149,15 @@ test(
     const [release] = (await node.app(app)).releases
     assert.equal(release?.restarts, 2)
     const crashes = (await node.client.history(app)).filter(({ kind }) => kind === 'worker')
-  assert.deepEqual(crashes.length, 1, 'history has the first of a row')
-  assert.match(crashes[0]?.text ?? '', /was ended by SIGKILL; it is started again at once$/)
-})
+    assert.deepEqual(crashes.length, 1, 'history has the first of a row')
+    assert.match(crashes[0]?.text ?? '', /was ended by SIGKILL; it is started again at once$/)
+  },
+)
+
+test('hold counts for each crash anew, however long ago the last one was', options, async (t) => {
+  const node = await startNode(t)
+  await node.deploy(appFolder(t, { hold: '3s' }))
+  await using load = await startLoad({ kind: 'short', port, clients: 4, pauseMs: 5 })
   await load.until('there is load', (fates) => answeredIn(fates) > 50)
   await killWorker(node)
   const again = answeredIn(await load.snapshot())
