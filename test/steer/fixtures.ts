@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -139,11 +139,17 @@ export async function askOver(socket: Socket): Promise<string> {
   }
 }
 
-/** A client that is connected, and has asked; `answer` comes whenever somebody serves it. */
-export async function waitingClient(port: number, host = '127.0.0.1') {
+/** A connection over which nothing was asked yet. */
+export async function connected(port: number, host = '127.0.0.1'): Promise<Socket> {
   const socket = connect({ port, host })
   await once(socket, 'connect')
-  return { answer: askOver(socket), port: (socket.address() as AddressInfo).port, end: () => socket.destroy() }
+  return socket
+}
+
+/** A client that is connected, and has asked; `answer` comes whenever somebody serves it. */
+export async function waitingClient(port: number, host = '127.0.0.1') {
+  const socket = await connected(port, host)
+  return { answer: askOver(socket), end: () => void socket.destroy() }
 }
 
 /** How often each text came. */

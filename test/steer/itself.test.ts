@@ -1,134 +1,103 @@
+/** A release that calls one of its own ports reaches itself; the daemon's probe reaches the release that it is for. */
+import '../support/namespace.ts'
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { openKernel } from '../../src/strategies/steer/kernel.ts'
+import { openMap } from '../../src/linux/bpf-map.ts'
+import { readObject } from '../../src/linux/bpf-object.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { eventually } from '../support/workspace.ts'
-import { app, ask, fateOf, type Puppet, type Rig, repeat, rig, tally } from './rig.ts'
+import { ask, askOver, keepAsking, startApp, startSteering, type TestSteering } from './fixtures.ts'
 
 const skip = asRoot || needs('python3')
-const [front, back] = [8080, 9000]
+const back = `listen('::', 9000, v6only=0)`
+/** A front that tells who it is and who its back is, over either family and as an IPv6 socket calls an IPv4 address. */
+const front = `listen('0.0.0.0', 8080, answer=lambda: ' '.join([name, ask('127.0.0.1', 9000), ask('::1', 9000), ask('::ffff:127.0.0.1', 9000)]))`
 
-test('a release that calls its own port reaches itself, dark or active, in the middle of switches', {
-  skip,
-}, async (t) => {
-  const r = rig(t, [front, back])
-  for (const release of [1, 2]) await withBack(await r.puppet(release), release)
-  await switchUnderLoad(r)
-  await noEntryLeft(r)
-})
+const setSyncookies = (t: TestContext, value: number) => {
+  const file = '/proc/sys/net/ipv4/tcp_syncookies'
+  const before = readFileSync(file)
+  writeFileSync(file, String(value))
+  t.after(() => writeFileSync(file, before))
+}
 
-test('the same where every SYN is answered by a cookie', { skip }, async (t) => {
-  always(t, '2')
-  const r = rig(t, [front, back])
-  for (const release of [1, 2]) await withBack(await r.puppet(release), release)
-  await switchUnderLoad(r)
-  await noEntryLeft(r)
-})
+/** The entries of connections that must reach one release. */
+function entries({ pins }: TestSteering): number {
+  const definition = readObject(new URL('../../bpf/lookup.o', import.meta.url)).maps.who
+  assert.ok(definition)
+  using who = openMap(`${pins}/1/maps/who`, definition)
+  return who.keys().length
+}
 
-test('a release whose own port does not listen is refused there, never served by another release', {
-  skip,
-}, async (t) => {
-  const r = rig(t, [front, back])
-  const [v1, v2] = await Promise.all([r.puppet(1), r.puppet(2)])
-  await withBack(v1, 1)
-  await v2.listens('v2', front, { calls: [['ipv4', '127.0.0.1', back]] })
-  r.steering.switchTo(app, 1, { hold: false })
-  assert.equal(await probe(r, 2), 'v2>ECONNREFUSED')
-  r.steering.switchTo(app, 2, { hold: false })
-  assert.equal(await ask(front), 'v2>ECONNREFUSED')
-})
+for (const syncookies of [1, 2]) {
+  test(`fronts reach their own backs in the middle of switches, the dark one too, tcp_syncookies=${syncookies}`, { skip }, async (t) => {
+    setSyncookies(t, syncookies)
+    const node = startSteering(t)
+    const { steering } = node
+    steering.addApp(1, { ports: [8080, 9000], holdMs: 0 })
+    for (const release of [1, 2]) {
+      const app = await startApp(t, node.release({ app: 1, release }), `v${release}`)
+      await app.run(back)
+      await app.run(front)
+    }
+    steering.park(1)
+    steering.switchTo(1, 1, { hold: false })
+    const second = { app: 1, release: 2 }
+    const listener = steering.listeners(second).find(({ port }) => port === 8080)
+    assert.ok(listener)
 
-test('a call of another app meets its active release', { skip }, async (t) => {
-  const r = rig(t, [front])
-  r.steering.addApp(2, { ports: [back], holdMs: 0 })
-  for (const release of [1, 2])
-    await (await r.puppet(release)).listens(`a${release}`, front, { calls: [['ipv4', '127.0.0.1', back]] })
-  for (const release of [3, 4]) await (await r.puppet(release, { app: 2 })).listens(`b${release}`, back)
-  r.steering.switchTo(app, 1, { hold: false })
-  r.steering.switchTo(2, 4, { hold: false })
-  assert.equal(await ask(front), 'a1>b4')
-  r.steering.switchTo(app, 2, { hold: false })
-  r.steering.switchTo(2, 3, { hold: false })
-  assert.equal(await ask(front), 'a2>b3')
-})
-
-test('a release reaches a stranger who listens beside it on the same port', { skip }, async (t) => {
-  const r = rig(t, [front, back])
-  const [v1, stranger] = await Promise.all([r.puppet(1), r.puppet(0)])
-  await stranger.listens('stranger', back, { address: '127.0.0.5' })
-  await v1.listens('own', back, { address: '127.0.0.1' })
-  await v1.listens('v1', front, {
-    calls: [
-      ['ipv4', '127.0.0.5', back],
-      ['ipv4', '127.0.0.1', back],
-    ],
+    const stopClients = keepAsking(6, () => ask(8080))
+    const stopProbes = keepAsking(1, () => askOver(steering.probe(second, listener)))
+    for (let i = 0; i < 200; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      steering.switchTo(1, 1 + (i % 2), { hold: false })
+    }
+    const clients = await stopClients()
+    const probes = await stopProbes()
+    t.diagnostic(`${JSON.stringify(clients)}, probes ${JSON.stringify(probes)}`)
+    assert.deepEqual(Object.keys(clients).toSorted(), ['v1 v1 v1 v1', 'v2 v2 v2 v2'])
+    assert.deepEqual(Object.keys(probes), ['v2 v2 v2 v2'])
+    await eventually(() => entries(node) === 0)
   })
-  r.steering.switchTo(app, 1, { hold: false })
-  assert.equal(await ask(front), 'v1>stranger>own')
+}
+
+test('a release without a back of its own is refused, never given the other’s', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080, 9000], holdMs: 5000 })
+  const v1 = await startApp(t, node.release({ app: 1, release: 1 }), 'v1')
+  const v2 = await startApp(t, node.release({ app: 1, release: 2 }), 'v2')
+  await v1.run(back)
+  await v1.run(front)
+  await v2.run(front)
+  steering.park(1)
+  steering.switchTo(1, 1, { hold: true })
+  assert.equal(await v2.run(`ask('127.0.0.1', 9000)`), 'ECONNREFUSED')
+  assert.equal(await ask(8080), 'v1 v1 v1 v1')
+  const [dark] = steering.listeners({ app: 1, release: 2 })
+  assert.ok(dark)
+  assert.equal(await askOver(steering.probe({ app: 1, release: 2 }, dark)), 'v2 ECONNREFUSED ECONNREFUSED ECONNREFUSED')
+  assert.equal(await askOver(steering.probe({ app: 1, release: 3 }, dark)), 'ECONNREFUSED', 'no such release')
 })
 
-test('probes and own calls are not counted as accepted from the public', { skip }, async (t) => {
-  const r = rig(t, [front, back])
-  await withBack(await r.puppet(1), 1)
-  r.steering.switchTo(app, 1, { hold: false })
-  await repeat(5, () => probe(r, 1))
-  assert.equal(r.steering.accepted({ app, release: 1 }), 0)
-  await repeat(7, () => ask(front))
-  assert.equal(r.steering.accepted({ app, release: 1 }), 7)
+test('a call to another app meets its active release, and one to a stranger at another address the stranger', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080], holdMs: 0 })
+  steering.addApp(2, { ports: [9000], holdMs: 0 })
+  const caller = await startApp(t, node.release({ app: 1, release: 1 }), 'caller')
+  await caller.run(`listen('127.0.0.1', 8080)`)
+  for (const release of [1, 2]) {
+    const app = await startApp(t, node.release({ app: 2, release }), `b${release}`)
+    await app.run(`listen('127.0.0.1', 9000)`)
+  }
+  const stranger = await startApp(t, null, 'stranger')
+  await stranger.run(`listen('127.0.0.5', 8080)`)
+  for (const release of [1, 2]) {
+    steering.switchTo(2, release, { hold: false })
+    assert.equal(await caller.run(`ask('127.0.0.1', 9000)`), `b${release}`)
+  }
+  assert.equal(await caller.run(`ask('127.0.0.1', 8080)`), 'caller')
+  assert.equal(await caller.run(`ask('127.0.0.5', 8080)`), 'stranger')
 })
-
-/** A front that calls its back over both families. */
-async function withBack(puppet: Puppet, release: number): Promise<void> {
-  await puppet.listens(`v${release}`, back, { family: 'ipv6', address: '::', threads: 2 })
-  const calls = [
-    ['ipv4', '127.0.0.1', back],
-    ['ipv6', '::1', back],
-  ]
-  await puppet.listens(`v${release}`, front, { calls, threads: 8 })
-}
-
-/** What the release answers, asked over its own socket. */
-function probe({ steering }: Rig, release: number): Promise<string> {
-  const listener = steering.listeners({ app, release }).find(({ port }) => port === front)
-  assert.ok(listener)
-  return fateOf(steering.probe({ app, release }, listener))
-}
-
-/** Clients ask the public port and the dark release is probed, while the word moves every 10 ms. Every answer must be of one release. */
-async function switchUnderLoad(r: Rig): Promise<void> {
-  let stop = false
-  const collect = async (one: () => Promise<string>) => {
-    const fates: string[] = []
-    while (!stop) fates.push(await one())
-    return fates
-  }
-  r.steering.switchTo(app, 1, { hold: false })
-  const clients = Promise.all([1, 2, 3, 4].map(() => collect(() => ask(front))))
-  const probes = collect(() => probe(r, 2))
-  for (let round = 0; round < 200; round++) {
-    r.steering.switchTo(app, 1 + (round % 2), { hold: false })
-    await sleep(10)
-  }
-  stop = true
-  const answers = tally((await clients).flat())
-  assert.deepEqual(Object.keys(answers).toSorted(), ['v1>v1>v1', 'v2>v2>v2'], JSON.stringify(answers))
-  assert.deepEqual(Object.keys(tally(await probes)), ['v2>v2>v2'])
-}
-
-/** The map of connections that must reach one release empties itself. */
-async function noEntryLeft({ options }: Rig): Promise<void> {
-  using kernel = openKernel(options.pins)
-  await eventually(() => kernel.maps.who.keys().length === 0)
-}
-
-/** tcp_syncookies of this namespace, until the test ends. */
-function always(t: TestContext, value: string): void {
-  const sysctl = join('/proc/sys/net/ipv4/tcp_syncookies')
-  const before = readFileSync(sysctl)
-  t.after(() => writeFileSync(sysctl, before))
-  writeFileSync(sysctl, value)
-}

@@ -164,7 +164,8 @@ export function openSteering({ pins, cgroup }: SteeringOptions): Steering {
       const used = park.of(app).filter((one) => one.waiting > 0 || isStamped(maps, placeOfPark(app, one)))
       if (used.length === 0) return 0
       const ref = { app, release: word(app).active }
-      const heirs = listenersFor(maps, ref)
+      // Release 0 is park itself, nobody's heir.
+      const heirs = ref.release === 0 ? [] : listenersFor(maps, ref)
       const ending = used.filter((one) => heirs.some((heir) => isSamePlace(heir, one)))
       for (const socket of ending) {
         park.handOn(app, socket)
