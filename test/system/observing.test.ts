@@ -159,6 +159,27 @@ test('logs -f goes on with each new line as the app writes it', options, async (
   assert.deepEqual([...new Set(told)], ['hello', 'goodbye'])
 })
 
+test('logs -f goes on with the release that goes live meanwhile', options, async (t) => {
+  const node = await startNode(t)
+  const folder = appFolder(t)
+  await node.deploy(folder)
+  const told: string[] = []
+  const watching = await following(['logs', app, '-f', '--json'], node.place.home, (line) => {
+    const { release, line: text } = JSON.parse(line)
+    told.push(`v${release}: ${text.replace(/pid \d+/, 'pid PID')}`)
+  })
+  await watching.until(() => told.length === 1)
+  await node.deploy(folder)
+  await watching.until(() => told.length === 2)
+  await node.deploy(folder)
+  await watching.until(() => told.some((line) => line.startsWith('v3')))
+  await watching.end()
+  assert.deepEqual(
+    told.filter((line) => line.includes('listens')),
+    ['v1: v1 listens on 8080, pid PID', 'v2: v2 listens on 8080, pid PID', 'v3: v3 listens on 8080, pid PID'],
+  )
+})
+
 test('logs --since shows what was written since then, and not what was before', options, async (t) => {
   const node = await startNode(t)
   const says = `pages['/say'] = (query, response) => { console.log(query.get('what')); answer(response, 200, 'said') }\n`
