@@ -60,7 +60,10 @@ SEC("sk_reuseport/migrate") int group(struct sk_reuseport_md *ctx)
 	struct bpf_sock *listener = ctx->sk, *waiting = ctx->migrating_sk;
 	if (!listener || ctx->ip_protocol != TCP)
 		return SK_PASS;
-	__u16 number = listener->src_port;
+	/* Of a handshake that ends after its listener was closed only the connection knows the port still. Without an answer the kernel chooses by hash. */
+	__u16 number = READ(listener->src_port);
+	if (waiting)
+		number = READ(waiting->src_port);
 	struct port *port = port_of(TCP, number);
 	if (!port)
 		return SK_PASS;

@@ -88,7 +88,7 @@ export async function startApp(
   { uid, by = [] }: AppOptions = {},
 ): Promise<App> {
   const user = uid === undefined ? [] : ['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups', '--']
-  const [program = '', ...rest] = [...by, ...user, 'python3', script, name]
+  const [program = '', ...rest] = [...by, ...user, '/usr/bin/python3', script, name]
   const start = () => spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] })
   const child = cgroup === null ? start() : insideCgroup(cgroup, start)
   const kill = async () => {

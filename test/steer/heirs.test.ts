@@ -97,10 +97,13 @@ test('a handshake that ends after its listener has closed goes to the heir', { s
   steering.park(1)
   steering.switchTo(1, 1, { hold: false })
   const clients = await Promise.all(Array.from({ length: 40 }, () => connected(8080)))
+  t.after(() => {
+    for (const client of clients) client.destroy()
+  })
   assert.equal(dumpTcp({ states: ['syn-received'], port: 8080 }).length, 40)
   steering.switchTo(1, 2, { hold: false })
   await left.kill()
-  assert.deepEqual(tally(await Promise.all(clients.map(askOver))), { v2: 40 })
+  assert.deepEqual(tally(await Promise.all(clients.map((client) => askOver(client)))), { v2: 40 })
 })
 
 test('a probe that a crashed candidate leaves behind is never answered by the active release', { skip }, async (t) => {

@@ -48,7 +48,9 @@ test('what waits for a worker that crashed is served by the next one', { skip },
   assert.deepEqual(tally(answers), { next: 7 })
 })
 
-test('past the deadline new clients are refused without a daemon, and the next one closes and counts those that waited', { skip }, async (t) => {
+test('past the deadline new clients are refused without a daemon, and the next one closes and counts those that waited', {
+  skip,
+}, async (t) => {
   const node = startSteering(t)
   node.steering.addApp(1, { ports: [8080], holdMs: 1000 })
   const cgroup = node.release(v1)
@@ -64,7 +66,13 @@ test('past the deadline new clients are refused without a daemon, and the next o
   const more: ReturnType<typeof waitingClient>[] = []
   for (;;) {
     const one = waitingClient(8080)
-    if (await one.then(() => false, () => true)) break
+    if (
+      await one.then(
+        () => false,
+        () => true,
+      )
+    )
+      break
     more.push(one)
     await pause(100)
   }
@@ -80,7 +88,10 @@ test('past the deadline new clients are refused without a daemon, and the next o
   assert.equal(steering.counters().closed_late, 3 + more.length)
   assert.equal(steering.parked(1), 0)
   const ends = await Promise.all([...clients, ...(await Promise.all(more))].map(({ answer }) => answer))
-  assert.ok(ends.every((end) => end === 'ECONNRESET' || end === 'closed'), ends.join())
+  assert.ok(
+    ends.every((end) => end === 'ECONNRESET' || end === 'closed'),
+    ends.join(),
+  )
   assert.equal(await ask(8080), 'ECONNREFUSED', 'the hold is over until the release listens again')
 
   // The release comes back and dies again: a new hold.
@@ -94,7 +105,9 @@ test('past the deadline new clients are refused without a daemon, and the next o
   parked.end()
 })
 
-test('of two ports only the one that is back is handed on; the other waits, with a time of its own', { skip }, async (t) => {
+test('of two ports only the one that is back is handed on; the other waits, with a time of its own', {
+  skip,
+}, async (t) => {
   const node = startSteering(t)
   const { steering } = node
   steering.addApp(1, { ports: [8080, 9000], holdMs: 60_000 })
@@ -118,7 +131,9 @@ test('of two ports only the one that is back is handed on; the other waits, with
   assert.equal(await second.answer, 'next')
 })
 
-test('an app that is stopped while clients are parked refuses the new ones and closes the others', { skip }, async (t) => {
+test('an app that is stopped while clients are parked refuses the new ones and closes the others', {
+  skip,
+}, async (t) => {
   const node = startSteering(t)
   const { steering } = node
   steering.addApp(1, { ports: [8080], holdMs: 60_000 })

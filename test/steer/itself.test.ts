@@ -31,7 +31,9 @@ function entries({ pins }: TestSteering): number {
 }
 
 for (const syncookies of [1, 2]) {
-  test(`fronts reach their own backs in the middle of switches, the dark one too, tcp_syncookies=${syncookies}`, { skip }, async (t) => {
+  test(`fronts reach their own backs in the middle of switches, the dark one too, tcp_syncookies=${syncookies}`, {
+    skip,
+  }, async (t) => {
     setSyncookies(t, syncookies)
     const node = startSteering(t)
     const { steering } = node
@@ -81,7 +83,9 @@ test('a release without a back of its own is refused, never given the other’s'
   assert.equal(await askOver(steering.probe({ app: 1, release: 3 }, dark)), 'ECONNREFUSED', 'no such release')
 })
 
-test('a call to another app meets its active release, and one to a stranger at another address the stranger', { skip }, async (t) => {
+test('a call to another app meets its active release, and one to a stranger at another address the stranger', {
+  skip,
+}, async (t) => {
   const node = startSteering(t)
   const { steering } = node
   steering.addApp(1, { ports: [8080], holdMs: 0 })
