@@ -1,7 +1,7 @@
 /** The process that is the daemon: JSON lines on stdout, signals, and word to whoever started it. */
 import { closeSync, writeSync } from 'node:fs'
-import { pino } from 'pino'
 import { type Daemon, type DaemonOptions, startDaemon } from './daemon.ts'
+import { createLog } from './log.ts'
 import type { Place } from './place.ts'
 import { type Problem, problemOf } from './problem.ts'
 import { ownVersion } from './version.ts'
@@ -21,7 +21,7 @@ export interface RunOptions {
  * @throws CutoverError if it could not start.
  */
 export async function runDaemon({ place, readyFd, open }: RunOptions): Promise<void> {
-  const log = pino({ timestamp: pino.stdTimeFunctions.isoTime })
+  const log = createLog()
   process.on('uncaughtException', (error) => {
     // Its state may be half a change; the next daemon begins from what is written down. Apps and traffic go on.
     log.fatal({ err: error }, 'a defect; the daemon ends')
