@@ -1,5 +1,5 @@
 /** The log of a release, as `cutover logs` shows it. */
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { linesFrom, offsetOfLast } from './log-lines.ts'
 import { offsetAt } from './log-times.ts'
 
@@ -23,11 +23,17 @@ export async function* readLog(file: string, wish: LogWish): AsyncGenerator<stri
   }
 }
 
-/** The last lines of a log, for an error message. */
-export const lastLines = (file: string, lines: number): Promise<string[]> =>
-  Array.fromAsync(readLog(file, { lines, follow: false, signal: new AbortController().signal }))
+/** The last lines of a log, for an error message: as much of them as can be read there, 16 KB at most. None if there is no such file. */
+export async function lastLines(file: string, lines: number): Promise<string[]> {
+  const from = await start(file, { lines })
+  if (from === null) return []
+  const { size } = await stat(file)
+  return await Array.fromAsync(linesFrom(file, Math.max(from, size - readableBytes), null))
+}
 
-async function start(file: string, { lines, since }: LogWish): Promise<number | null> {
+const readableBytes = 16_384
+
+async function start(file: string, { lines, since }: Pick<LogWish, 'lines' | 'since'>): Promise<number | null> {
   try {
     await using handle = await open(file, 'r')
     const bySince = since === undefined ? 0 : offsetAt(file, since)
