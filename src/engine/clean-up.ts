@@ -1,7 +1,8 @@
 /** Taking away what is not needed any more. That it cannot be done now is a warning: it must never keep an app, or the daemon, from going on. */
+import { CutoverError } from '../core/errors.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
 import { removeRelease } from '../store/files/remove.ts'
-import type { Node } from './node.ts'
+import { type Node, now } from './node.ts'
 import { takeDown } from './take-down.ts'
 
 /**
@@ -19,6 +20,24 @@ export async function cleanUp(
     ...(files ? await removeFiles(node, app, release) : []),
   ]
 }
+
+/**
+ * Writes down that a candidate is given up: now or, where the disk is full, as soon as it can be. Until then the app has a candidate, and
+ * whoever wants to bring up another one is refused.
+ */
+export function writeFailure(node: Node, app: AppName, release: ReleaseNumber, reason: string): void {
+  try {
+    node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
+  } catch (error) {
+    if (!(error instanceof CutoverError)) throw error
+    node.log.error({ err: error, app, release }, 'that it failed cannot be written down yet')
+    setTimeout(() => {
+      if (!node.closing.aborted) writeFailure(node, app, release, reason)
+    }, againMs).unref()
+  }
+}
+
+const againMs = 1000
 
 /** Removes the files of a release. */
 export const removeFiles = (node: Node, app: AppName, release: ReleaseNumber): Promise<string[]> =>

@@ -1,6 +1,6 @@
 /** A deploy, from the app's folder to a live release: copy, build, release command, bring-up, cutover. Until the cutover all of it is undone if it fails. */
 
-import { activeOf } from '../core/app.ts'
+import { activeOf, findRelease } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import type { Problem } from '../core/config.ts'
 import { nextRelease } from '../core/decisions.ts'
@@ -15,7 +15,7 @@ import { copyRelease } from '../store/files/copy.ts'
 import { keepEnvironment, readEnvFiles } from '../store/files/environment.ts'
 import type { LeftOut } from '../store/files/survey.ts'
 import { bringUp, type Proven } from './bring-up.ts'
-import { cleanUp, tried } from './clean-up.ts'
+import { cleanUp, tried, writeFailure } from './clean-up.ts'
 import { beginOperation, cutOver, endOperation, type Operation } from './cutover.ts'
 import type { DeployRequest, Report } from './engine.ts'
 import { explain, reasonOf } from './failed-message.ts'
@@ -51,7 +51,7 @@ export async function deploy(
   node.store.apps.open(config.app, request.directory)
   const steps = createSteps(report)
   const label = request.label ?? (await commitOf(request.directory, signal))
-  const release = stage(node, config, { owner, path: request.path }, label)
+  const release = nextRelease(node.store.apps.state(config.app))
   lock.isFor(`the deploy of ${named(release)}`)
   report({ type: 'release', app: config.app, release, label })
   if (owner.uid === 0 && config.user === null)
@@ -62,6 +62,7 @@ export async function deploy(
   const leftOut: LeftOut[] = []
   let live: { readonly proven: Proven; readonly us: number }
   try {
+    stage(node, config, release, { owner, path: request.path }, label)
     leftOut.push(...(await copy(node, request.directory, config, release, owner, operation, signal)))
     await command(node, 'build', config.build, config.app, release, operation, signal)
     await command(node, 'release', config.release, config.app, release, operation, signal)
@@ -101,10 +102,11 @@ async function undo(
     leftOut,
   })
   const reason = reasonOf(explained, error)
+  const state = node.store.apps.state(app)
   // It was made active and the kernel could not be told: the next daemon finishes that. Nothing of it may be taken away.
-  if (activeOf(node.store.apps.state(app))?.number !== release) {
+  if (activeOf(state)?.number !== release) {
     await cleanUp(node, app, release, { files: true })
-    node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
+    if (findRelease(state, release) !== null) writeFailure(node, app, release, reason)
     await tried(node, `give the ports of ${app} back`, () => releasePorts(node, app))
   }
   node.store.operations.end(operation.id, signal.aborted ? 'aborted' : 'failed', reason)
@@ -112,17 +114,16 @@ async function undo(
   return explained
 }
 
-/** The release gets its number, and is written down before anything of it exists. */
+/** The release is written down before anything of it exists. */
 function stage(
   node: Node,
   config: AppConfig,
+  release: ReleaseNumber,
   around: { readonly owner: User; readonly path: string },
   label: string | null,
-): ReleaseNumber {
-  const release = nextRelease(node.store.apps.state(config.app))
+): void {
   node.store.apps.change(config.app, { type: 'stage', release, label, at: now() })
   node.store.apps.keepConfig(config.app, release, { config, ...around })
-  return release
 }
 
 async function copy(

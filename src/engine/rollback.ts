@@ -3,7 +3,7 @@ import { rollbackTarget } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
 import { bringUp, type Proven } from './bring-up.ts'
-import { tried } from './clean-up.ts'
+import { tried, writeFailure } from './clean-up.ts'
 import { beginOperation, cutOver, endOperation } from './cutover.ts'
 import { declare } from './declare.ts'
 import type { Report, RollbackRequest } from './engine.ts'
@@ -97,7 +97,7 @@ async function giveUp(
   const reason = reasonOf(explained, error)
   const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
   if (state === 'starting' || state === 'warming' || state === 'ready') {
-    node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
+    writeFailure(node, app, release, reason)
   }
   await tried(node, `declare the ports of ${app}`, () => declare(node, app))
   node.store.operations.end(operation, signal.aborted ? 'aborted' : 'failed', reason)
