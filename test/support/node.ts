@@ -32,10 +32,14 @@ export interface TestNode {
 
 /**
  * Starts a daemon with a home of its own. When the test ends all of it is ended, and the test fails if anything was left.
- * `daemon`: another command than its own, to watch it at work.
+ * `daemon`: another command than its own, to watch it at work. `under`: the directory in which its home is made.
  */
-export async function startNode(t: Pick<TestContext, 'after'>, daemon?: readonly string[]): Promise<TestNode> {
-  const home = mkdtempSync(join(tmpdir(), 'cutover-node-'))
+export async function startNode(
+  t: Pick<TestContext, 'after'>,
+  daemon?: readonly string[],
+  under = tmpdir(),
+): Promise<TestNode> {
+  const home = mkdtempSync(join(under, 'cutover-node-'))
   const place = placeAt(home)
   const client = createClient({ place, start: startInBackground })
   const cgroup = join(cgroupRoot(), `cutover-${openHome(home).id}`)
