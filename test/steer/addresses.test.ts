@@ -1,4 +1,4 @@
-/** A release is reachable exactly where it asked to be: ten kinds of bind, six ways in. */
+/** A release is reachable exactly where it asked to be: eleven kinds of bind, six ways in. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -44,11 +44,12 @@ const binds = [
   { port: 9095, first: `'::1', 9095`, reach: '000 100' },
   { port: 9096, first: `'${outer4}', 9096`, reach: '011 000' },
   { port: 9097, first: `'0.0.0.0', 9097, device='va'`, reach: '011 000' },
-  { port: 9098, first: `'0.0.0.0', 9098`, second: `'127.0.0.1', 9098`, reach: '111 000', then: '100 000' },
+  { port: 9098, first: `'0.0.0.0', 9098`, second: `'127.0.0.1', 9098`, reach: '111 000', afterwards: '100 000' },
   { port: 9099, first: `'127.0.0.1', 9099`, reach: '1ff 000' },
+  { port: 9100, first: `'::', 9100, v6only=1`, reach: 'fff 111' },
 ] as const
 
-test('ten kinds of bind are reachable where they asked to be and nowhere else, with one release and with two', {
+test('eleven kinds of bind are reachable where they asked to be and nowhere else, with one release and with two', {
   skip,
 }, async (t) => {
   const node = startSteering(t)
@@ -56,6 +57,7 @@ test('ten kinds of bind are reachable where they asked to be and nowhere else, w
   const client = await outside(t)
   const foreigner = await startApp(t, null, 'f')
   await foreigner.run(`listen('${outer4}', 9099)`)
+  await foreigner.run(`listen('0.0.0.0', 9100)`)
 
   const reachOf = async (port: number, active: string): Promise<string> => {
     const ways = [
@@ -81,7 +83,7 @@ test('ten kinds of bind are reachable where they asked to be and nowhere else, w
   steering.addApp(1, { ports: binds.map(({ port }) => port), holdMs: 0 })
   const v1 = await startApp(t, node.release({ app: 1, release: 1 }), 'v1')
   for (const { first } of binds) await v1.run(`listen(${first})`)
-  for (const { port } of binds) assert.match(await reachOf(port, 'v1'), /^0(00|ff) 000$/, `${port}, all dark`)
+  for (const { port } of binds) assert.match(await reachOf(port, 'v1'), /^(0(00|ff)|fff) 000$/, `${port}, all dark`)
   steering.switchTo(1, 1, { hold: false })
   for (const { port, reach } of binds) assert.equal(await reachOf(port, 'v1'), reach, `${port}, v1 alone`)
 
@@ -91,9 +93,14 @@ test('ten kinds of bind are reachable where they asked to be and nowhere else, w
   for (const { port, reach } of binds) assert.equal(await reachOf(port, 'v1'), reach, `${port}, v2 dark`)
   steering.switchTo(1, 2, { hold: false })
   for (const bind of binds)
-    assert.equal(await reachOf(bind.port, 'v2'), 'then' in bind ? bind.then : bind.reach, `${bind.port}, v1 dark`)
+    assert.equal(
+      await reachOf(bind.port, 'v2'),
+      'afterwards' in bind ? bind.afterwards : bind.reach,
+      `${bind.port}, v1 dark`,
+    )
   steering.switchTo(1, 0, { hold: false })
-  for (const { port } of binds) assert.match(await reachOf(port, 'v2'), /^0(00|ff) 000$/, `${port}, all dark again`)
+  for (const { port } of binds)
+    assert.match(await reachOf(port, 'v2'), /^(0(00|ff)|fff) 000$/, `${port}, all dark again`)
 })
 
 test('a dark release is probed at each kind of bind', { skip }, async (t) => {
@@ -104,13 +111,13 @@ test('a dark release is probed at each kind of bind', { skip }, async (t) => {
   const ref = { app: 1, release: 1 }
   const v1 = await startApp(t, node.release(ref), 'v1')
   for (const { first } of binds) await v1.run(`listen(${first})`)
-  await v1.run(`listen('::ffff:0.0.0.0', 9100, v6only=0)`)
+  await v1.run(`listen('::ffff:0.0.0.0', 9101, v6only=0)`)
   const answers = steering
     .listeners(ref)
     .map(async (listener) => [listener.port, await askOver(steering.probe(ref, listener))] as const)
   assert.deepEqual(
     (await Promise.all(answers)).toSorted(([a], [b]) => a - b),
-    [...binds.map(({ port }) => [port, 'v1']), [9100, 'v1']],
+    [...binds.map(({ port }) => [port, 'v1']), [9101, 'v1']],
   )
   assert.equal(steering.accepted(ref), 0, 'probes are not the public')
 })

@@ -117,6 +117,13 @@ export async function startApp(
   }
 }
 
+/** What it failed with, or `no error`. */
+export const errorOf = (act: Promise<unknown>): Promise<string> =>
+  act.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  )
+
 /** A worker's own cgroup, as the daemon makes them. */
 export function workerOf(release: string, worker: number): string {
   const own = join(release, `w${worker}`)

@@ -37,6 +37,25 @@ test('the queue of a killed release goes to the active one, of three that are in
   assert.equal(steering.counters().no_heir, 0)
 })
 
+test('what waits stays with the release that was left, as long as it lives, and is answered by it', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080], holdMs: 0 })
+  const left = await startApp(t, node.release({ app: 1, release: 1 }), 'v1')
+  const active = await startApp(t, node.release({ app: 1, release: 2 }), 'v2')
+  await left.run(listenOnly)
+  await active.run(listen)
+  steering.park(1)
+  steering.switchTo(1, 1, { hold: false })
+  const clients = await many()
+  steering.switchTo(1, 2, { hold: false })
+  assert.equal(await ask(8080), 'v2')
+  await left.run('serve(sockets[0])')
+  assert.deepEqual(await answersOf(clients), { v1: 100 })
+})
+
 test('the queue of a killed worker goes to the other worker of its release', { skip }, async (t) => {
   const node = startSteering(t)
   const { steering } = node

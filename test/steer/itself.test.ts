@@ -8,7 +8,7 @@ import { readObject } from '../../src/linux/bpf-object.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { eventually } from '../support/workspace.ts'
-import { ask, askOver, keepAsking, startApp, startSteering, type TestSteering } from './fixtures.ts'
+import { ask, askOver, askTimes, keepAsking, startApp, startSteering, type TestSteering } from './fixtures.ts'
 
 const skip = asRoot || needs('python3')
 const back = `listen('::', 9000, v6only=0)`
@@ -104,4 +104,21 @@ test('a call to another app meets its active release, and one to a stranger at a
   }
   assert.equal(await caller.run(`ask('127.0.0.1', 8080)`), 'caller')
   assert.equal(await caller.run(`ask('127.0.0.5', 8080)`), 'stranger')
+})
+
+test('what a release accepted from the public is counted, its own calls and probes are not', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  const ref = { app: 1, release: 1 }
+  steering.addApp(1, { ports: [8080, 9000], holdMs: 0 })
+  const app = await startApp(t, node.release(ref), 'v1')
+  await app.run(back)
+  await app.run(front)
+  const listener = steering.listeners(ref).find(({ port }) => port === 8080)
+  assert.ok(listener)
+  for (let i = 0; i < 5; i++) await askOver(steering.probe(ref, listener))
+  assert.equal(steering.accepted(ref), 0)
+  steering.switchTo(1, 1, { hold: false })
+  assert.deepEqual(await askTimes(7, 8080), { 'v1 v1 v1 v1': 7 })
+  assert.equal(steering.accepted(ref), 7)
 })

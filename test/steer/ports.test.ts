@@ -5,16 +5,11 @@ import { test } from 'node:test'
 import { CutoverError } from '../../src/core/errors.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
-import { ask, askTimes, startApp, startSteering } from './fixtures.ts'
+import { ask, askTimes, errorOf, startApp, startSteering } from './fixtures.ts'
 
 const skip = asRoot || needs('python3', 'util-linux')
 const v1 = { app: 1, release: 1 }
 const v2 = { app: 1, release: 2 }
-const errorOf = async (act: Promise<unknown>): Promise<string> =>
-  act.then(
-    () => 'no error',
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  )
 
 test('an MPTCP socket is refused as where the kernel has none, and TCP works', { skip }, async (t) => {
   const node = startSteering(t)
@@ -193,24 +188,4 @@ test('an address that cannot be held is told with the reason', { skip }, async (
   assert.equal(await errorOf(other.run(`listen('0.0.0.0', 9000, again=True)`)), 'EADDRINUSE')
   steering.park(1)
   assert.equal(steering.listeners({ app: 1, release: 0 }).length, 1)
-})
-
-test('releases beyond those that may live at one time are refused, and leave nothing behind', { skip }, async (t) => {
-  const node = startSteering(t)
-  const { steering } = node
-  steering.addApp(1, { ports: [8080], holdMs: 0 })
-  for (let release = 1; release <= 8; release++) node.release({ app: 1, release })
-  assert.throws(() => node.release({ app: 1, release: 9 }), /8 releases of this app run already/)
-  assert.equal(steering.releases().length, 8)
-  assert.throws(() => steering.addRelease({ app: 2, release: 1 }, '/no/such/cgroup'), /ENOENT/)
-  assert.equal(steering.releases().length, 8)
-  steering.removeRelease({ app: 1, release: 3 })
-  node.release({ app: 1, release: 9 })
-  assert.deepEqual(
-    steering
-      .releases()
-      .map(({ release }) => release)
-      .toSorted(),
-    [1, 2, 4, 5, 6, 7, 8, 9],
-  )
 })

@@ -1,113 +1,194 @@
+/** All that counts is in the kernel: the next daemon finds it, finishes what was half done, and `destroy` leaves nothing. */
+import '../support/namespace.ts'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { type TestContext, test } from 'node:test'
+import { existsSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { test } from 'node:test'
 import { cgroupPids } from '../../src/linux/cgroup.ts'
-import { openSteering, type SteeringOptions } from '../../src/strategies/steer/steering.ts'
+import { listenersOn } from '../../src/linux/sock-diag.ts'
+import { openKernel } from '../../src/strategies/steer/kernel.ts'
+import { u32 } from '../../src/strategies/steer/layout.ts'
+import { openSteering } from '../../src/strategies/steer/steering.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
-import { eventually } from '../support/workspace.ts'
-import { app, ask, repeat, rig, tally } from './rig.ts'
+import { eventually, temporaryCgroup } from '../support/workspace.ts'
+import { ask, askTimes, cookiesOf, startApp, startSteering, tally, temporaryBpffs, waitingClient } from './fixtures.ts'
 
 const skip = asRoot || needs('python3')
-const port = 8080
+const v1 = { app: 1, release: 1 }
+const v2 = { app: 1, release: 2 }
+const park = { app: 1, release: 0 }
+const listen = `listen('0.0.0.0', 8080)`
 
-test('after kill -9 the kernel goes on, and the next process finds everything as it was', { skip }, async (t) => {
-  const r = rig(t, [port])
-  const [v1, v2] = await Promise.all([r.puppet(1), r.puppet(2)])
-  await v1.listens('v1', port)
-  await v2.listens('v2', port)
-  r.steering.switchTo(app, 1, { hold: true })
-  // Somebody else finds what this process made, parks, and is killed: only the kernel and the holder know of it now.
-  r.steering.close()
-  await dies(t, r.options, `steering.park(${app}); steering.switchTo(${app}, 2, { hold: true })`)
-  assert.deepEqual(tally(await repeat(20, () => ask(port))), { v2: 20 })
+/** Maps, programs and links of which this process has a descriptor. */
+const ownBpfObjects = (): string[] =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).match(/^anon_inode:.*bpf.*/) ?? []
+    } catch {
+      return [] // the one by which the directory was read
+    }
+  })
 
-  const next = openSteering(r.options)
-  t.after(() => next.close())
-  assert.deepEqual(next.word(app), { active: 2, standby: next.word(app).standby, hold: true })
-  assert.deepEqual(
-    next.releases().toSorted((a, b) => a.release - b.release),
-    [
-      { app, release: 1 },
-      { app, release: 2 },
-    ],
-  )
-  assert.deepEqual(next.ports(app), [{ port, declared: true }])
-  assert.equal(next.accepted({ app, release: 2 }), 20)
-  const [park, ...more] = next.listeners({ app, release: 0 })
-  assert.deepEqual([park?.port, park?.address, more.length], [port, '0.0.0.0', 0])
-
-  await v2.kill()
-  const waits = ask(port)
-  await eventually(() => next.parked(app) === 1)
-  next.switchTo(app, 1, { hold: true })
-  assert.equal(next.unpark(app), 1)
-  assert.equal(await waits, 'v1')
-  next.park(app)
-  assert.equal(next.listeners({ app, release: 0 }).length, 1, 'what is held is not held twice')
-})
-
-test('connections that were parked when the daemon died are answered under the next one', { skip }, async (t) => {
-  const r = rig(t, [port])
-  const v1 = await r.puppet(1)
-  await v1.listens('v1', port)
-  r.steering.switchTo(app, 1, { hold: true })
-  r.steering.close()
-  await dies(t, r.options, `steering.park(${app}); steering.switchTo(${app}, 0, { hold: true })`)
-  const waits = Array.from({ length: 20 }, () => ask(port))
-  const next = openSteering(r.options)
-  t.after(() => next.close())
-  await eventually(() => next.parked(app) === 20)
-  next.switchTo(app, 1, { hold: true })
-  assert.equal(next.unpark(app), 20)
-  assert.deepEqual(tally(await Promise.all(waits)), { v1: 20 })
-})
-
-test('a hold runs out though no daemon lives, and the next one closes what waits', { skip }, async (t) => {
-  const r = rig(t, [port], 1000)
-  const v1 = await r.puppet(1)
-  await v1.listens('v1', port)
-  r.steering.switchTo(app, 1, { hold: true })
-  r.steering.close()
-  await dies(t, r.options, `steering.park(${app}); steering.switchTo(${app}, 0, { hold: true })`)
-  const waits = ask(port)
-  await eventuallyRefused()
-  const next = openSteering(r.options)
-  t.after(() => next.close())
-  assert.ok(next.closeParked(app) > 0)
-  assert.match(await waits, /^(ECONNRESET|EOF)$/)
-})
-
-test('what is taken away leaves no pin, no process and no steering', { skip }, async (t) => {
-  const r = rig(t, [port])
-  const v1 = await r.puppet(1)
-  await v1.listens('v1', port)
-  r.steering.switchTo(app, 1, { hold: true })
-  r.steering.park(app)
-  assert.equal(cgroupPids(r.options.cgroup).length, 1)
-  r.steering.destroy()
-  await eventually(() => cgroupPids(r.options.cgroup).length === 0)
-  assert.equal(existsSync(r.options.pins), false)
-  assert.equal(await ask(port), 'v1', 'the app goes on by itself')
-})
-
-/** Until the hold is over: connections that come before it wait in the queue, where they are left. */
-async function eventuallyRefused(): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) if ((await ask(port, '127.0.0.1', 200)) === 'ECONNREFUSED') return
-  throw new Error('nobody is refused')
-}
-
-/** Another process opens the steering, does this, and is killed with SIGKILL. */
-async function dies(t: TestContext, options: SteeringOptions, act: string): Promise<void> {
-  const program = `
+/** Runs these statements on a `steering` in a process of its own, which is then killed with SIGKILL. */
+async function inDaemonThatIsKilled(pins: string, cgroup: string, statements: string): Promise<void> {
+  const code = `
     import { openSteering } from '${import.meta.resolve('../../src/strategies/steer/steering.ts')}'
-    const steering = openSteering(${JSON.stringify(options)})
-    ${act}
-    process.kill(process.pid, 'SIGKILL')`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' })
-  t.after(() => child.kill('SIGKILL'))
-  const [code, signal] = await once(child, 'exit')
-  assert.deepEqual([code, signal], [null, 'SIGKILL'])
+    const steering = openSteering(${JSON.stringify({ pins, cgroup })})
+    ${statements}
+    process.stdout.write('done')
+    setInterval(() => {}, 1000)`
+  const daemon = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(daemon.stdout, 'data')
+  daemon.kill('SIGKILL')
+  await once(daemon, 'exit')
 }
+
+test('after kill -9 the next daemon finds releases, words, ports, counts and what is parked', { skip }, async (t) => {
+  const pins = join(temporaryBpffs(t), 'pins')
+  const [cgroup, first, second] = [temporaryCgroup(t), temporaryCgroup(t), temporaryCgroup(t)]
+  await inDaemonThatIsKilled(
+    pins,
+    cgroup,
+    `steering.addApp(1, { ports: [8080], holdMs: 60_000 })
+     steering.addRelease(${JSON.stringify(v1)}, '${first}')
+     steering.addRelease(${JSON.stringify(v2)}, '${second}')
+     steering.switchTo(1, 1, { hold: true })`,
+  )
+  const app = await startApp(t, first, 'v1')
+  const other = await startApp(t, second, 'v2')
+  await app.run(listen)
+  await other.run(listen)
+  assert.deepEqual(await askTimes(10, 8080), { v1: 10 }, 'hooks and look-up work without a daemon')
+  await inDaemonThatIsKilled(pins, cgroup, `steering.park(1); steering.switchTo(1, 0, { hold: true })`)
+  const clients = await Promise.all(Array.from({ length: 10 }, () => waitingClient(8080)))
+
+  const steering = openSteering({ pins, cgroup })
+  t.after(() => steering.destroy())
+  assert.deepEqual(
+    steering.releases().toSorted((a, b) => a.release - b.release),
+    [v1, v2],
+  )
+  assert.deepEqual(steering.word(1), { active: 0, standby: 0, hold: true })
+  assert.deepEqual(steering.ports(1), [{ port: 8080, declared: true }])
+  assert.equal(steering.accepted(v1), 10)
+  assert.equal(steering.counters().parked, 10)
+  assert.equal(steering.parked(1), 10)
+  steering.park(1)
+  assert.equal(cgroupPids(join(cgroup, 'holders')).length, 1, 'no second holder')
+  steering.switchTo(1, 2, { hold: true })
+  assert.equal(steering.unpark(1), 10)
+  assert.deepEqual(tally(await Promise.all(clients.map(({ answer }) => answer))), { v2: 10 })
+})
+
+test('what a killed daemon left half brought in or half taken out is taken out', { skip }, async (t) => {
+  const node = startSteering(t)
+  node.steering.addApp(1, { ports: [8080], holdMs: 0 })
+  node.release(v1)
+  node.release(v2)
+  const releases = join(node.pins, '1', 'releases')
+  // Hooks that were not all pinned yet; a slot of which the hooks are gone already; hooks without a slot.
+  rmSync(join(releases, '1_v2', 'complete'), { recursive: true })
+  node.release({ app: 1, release: 3 })
+  rmSync(join(releases, '1_v3'), { recursive: true })
+  node.release({ app: 2, release: 7 })
+  {
+    using kernel = openKernel(node.pins)
+    kernel.maps.alive.set(u32(2), Buffer.alloc(16))
+  }
+  const steering = node.reopen()
+  assert.deepEqual(steering.releases(), [v1])
+  assert.deepEqual(readdirSync(releases), ['1_v1'])
+  for (let release = 11; release < 18; release++) node.release({ app: 1, release })
+  assert.equal(steering.releases().length, 8, 'no slot was lost')
+})
+
+test('a holder whose socket never got its place is ended by the next daemon', { skip }, async (t) => {
+  const node = startSteering(t)
+  node.steering.addApp(1, { ports: [8080], holdMs: 0 })
+  const app = await startApp(t, node.release(v1), 'v1')
+  await app.run(listen)
+  node.steering.park(1)
+  const [before] = cookiesOf(node.steering, park, 8080)
+  {
+    using kernel = openKernel(node.pins)
+    for (const key of kernel.maps.places.keys()) if (key.readUInt32LE(0) === 0x1_0000) kernel.maps.places.delete(key)
+  }
+  const steering = node.reopen()
+  await eventually(() => cgroupPids(join(node.cgroup, 'holders')).length === 0)
+  assert.deepEqual(steering.listeners(park), [])
+  steering.park(1)
+  const [after] = cookiesOf(steering, park, 8080)
+  assert.ok(after)
+  assert.notEqual(after, before)
+  assert.equal(listenersOn([8080]).length, 2)
+})
+
+test('the death of the holder costs what was parked and nothing else, and park is made anew', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080], holdMs: 0 })
+  const app = await startApp(t, node.release(v1), 'v1')
+  await app.run(listen)
+  steering.park(1)
+  steering.switchTo(1, 1, { hold: false })
+  const next = node.reopen()
+  const [holder] = cgroupPids(join(node.cgroup, 'holders'))
+  assert.ok(holder)
+  process.kill(holder, 'SIGKILL')
+  await eventually(() => cgroupPids(join(node.cgroup, 'holders')).length === 0)
+  assert.deepEqual(await askTimes(10, 8080), { v1: 10 })
+  const last = node.reopen()
+  assert.notEqual(next, last)
+  assert.deepEqual(last.listeners(park), [])
+  last.park(1)
+  assert.equal(last.listeners(park).length, 1)
+  assert.deepEqual(await askTimes(10, 8080), { v1: 10 })
+})
+
+test('a removal that was cut short counts as nothing, and pins of another namespace are refused', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  node.steering.addApp(1, { ports: [8080], holdMs: 0 })
+  const code = `
+    import { openSteering } from '${import.meta.resolve('../../src/strategies/steer/steering.ts')}'
+    try { openSteering(${JSON.stringify({ pins: node.pins, cgroup: node.cgroup })}) } catch (error) { process.stdout.write(error.message) }`
+  const elsewhere = spawn('unshare', ['--net', process.execPath, '--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [said] = await once(elsewhere.stdout, 'data')
+  assert.match(String(said), /steer another network namespace.*Nothing was changed/)
+  assert.deepEqual(node.steering.ports(1), [{ port: 8080, declared: true }])
+
+  rmSync(join(node.pins, '1', 'links'), { recursive: true })
+  rmSync(join(node.pins, '1', 'maps', 'next'))
+  assert.deepEqual(node.reopen().ports(1), [])
+})
+
+test('destroy leaves no pin, no holder, no listener and no program at work', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080], holdMs: 1000 })
+  const cgroup = node.release(v1)
+  const app = await startApp(t, cgroup, 'v1')
+  await app.run(listen)
+  steering.park(1)
+  steering.switchTo(1, 1, { hold: true })
+  const holders = cgroupPids(join(node.cgroup, 'holders'))
+  assert.equal(holders.length, 1)
+  await app.kill()
+  steering.destroy()
+  assert.equal(existsSync(node.pins), false)
+  await eventually(() => cgroupPids(join(node.cgroup, 'holders')).length === 0)
+  assert.deepEqual(ownBpfObjects(), [])
+  assert.deepEqual(listenersOn([8080]), [])
+  // Nothing speaks for the port any more, and the cgroup's hooks are gone.
+  const plain = await startApp(t, cgroup, 'plain')
+  await plain.run(`listen('127.0.0.1', 8080, again=True)`)
+  assert.equal(await plain.run('sockets[0].getsockopt(1, 15)'), 0)
+  assert.equal(await ask(8080), 'plain')
+})
