@@ -43,7 +43,6 @@ export async function startNode(
   const place = placeAt(home)
   const client = createClient({ place, start: startInBackground })
   const cgroup = join(cgroupRoot(), `cutover-${openHome(home).id}`)
-  await startInBackground(place, daemon)
   t.after(async () => {
     try {
       await client.stopDaemon(true)
@@ -52,6 +51,7 @@ export async function startNode(
       rmSync(home, { recursive: true, force: true })
     }
   })
+  await startInBackground(place, daemon)
 
   const node: TestNode = {
     place,
