@@ -1,5 +1,6 @@
 /** What people read when a deploy, rollback or start did not go live: what failed, where traffic is, the end of the log. */
 
+import { findRelease } from '../core/app.ts'
 import type { StepName } from '../core/documents.ts'
 import { formatDuration } from '../core/duration.ts'
 import { CutoverError } from '../core/errors.ts'
@@ -30,9 +31,13 @@ export async function explain(node: Node, failed: Failure): Promise<unknown> {
   const { app, release, step, error, aborted } = failed
   if (!(error instanceof CutoverError) && !aborted) return error
   const name = `${app} ${named(release)}`
-  const traffic = trafficIsOn(node.store.apps.state(app))
+  const state = node.store.apps.state(app)
+  const traffic = trafficIsOn(state)
+  // One that was live before is brought back by a rollback or a start.
+  const wasLive = (findRelease(state, release)?.liveAt ?? null) !== null
+  const outcome = wasLive ? 'did not go live again' : 'never went live'
   if (aborted) {
-    return new CutoverError('failed', `${name} was aborted before the cutover and never went live. ${traffic}`)
+    return new CutoverError('failed', `${name} was aborted before the cutover and ${outcome}. ${traffic}`)
   }
   const said = error instanceof Error ? error.message : String(error)
   const log = step !== null && logged.has(step) ? await lastLines(node.home.log(app, release), shownLines) : []
@@ -40,7 +45,7 @@ export async function explain(node: Node, failed: Failure): Promise<unknown> {
   const hint = missing === null ? '' : `\n${missing.path} was left out of the release by ${missing.by}.`
   const own = error instanceof CutoverError ? error.details : []
   const whole = log.length > 0 ? `\nIts whole log: cutover logs ${app} --release ${named(release)}` : ''
-  return new CutoverError('failed', `${name} ${phrase(failed, said)}. ${traffic}${hint}${whole}`, {
+  return new CutoverError('failed', `${name} ${phrase(failed, outcome, said)}. ${traffic}${hint}${whole}`, {
     details: [...own, ...log],
     cause: error,
   })
@@ -53,20 +58,20 @@ export function reasonOf(explained: unknown, error: unknown): string {
   return [explained.message.split('\n')[0], ...details].join(' ')
 }
 
-function phrase({ step, error, deployTimeoutMs }: Failure, said: string): string {
+function phrase({ step, error, deployTimeoutMs }: Failure, outcome: string, said: string): string {
   const late = ranOutOfTime(error) ? ` within ${formatDuration(deployTimeoutMs)} (deploy_timeout)` : ''
   const text = said.replace(/\.$/, '')
   switch (step) {
     case 'build':
-      return `was not built, and never went live: ${text}`
+      return `was not built, and ${outcome}: ${text}`
     case 'release':
-      return `failed in its release command, and never went live: ${text}`
+      return `failed in its release command, and ${outcome}: ${text}`
     case 'start':
-      return `did not start${late} and never went live: ${text}`
+      return `did not start${late} and ${outcome}: ${text}`
     case 'healthy':
     case 'warmup':
-      return `did not get healthy${late} and never went live: ${text}`
+      return `did not get healthy${late} and ${outcome}: ${text}`
     default:
-      return `never went live: ${text}`
+      return `${outcome}: ${text}`
   }
 }

@@ -10,7 +10,7 @@ import type { Report, RollbackRequest } from './engine.ts'
 import { explain, reasonOf } from './failed-message.ts'
 import { type Node, now, type Running, runningOf } from './node.ts'
 import { retire } from './settle.ts'
-import { createSteps } from './steps.ts'
+import { createSteps, type Steps } from './steps.ts'
 import { listensEverywhere } from './waiting.ts'
 
 /**
@@ -33,46 +33,51 @@ export async function rollback(
   const steps = createSteps(report)
   const operation = beginOperation(node, { app, release, kind: 'rollback', step: 'start', by, steps })
   const event = { type: 'cutover', kind: 'rollback', release, by: by.name, at: now() } as const
-  const standby = awakeStandby(node, app, release)
-  if (standby !== null) {
-    const { us } = await steps.run('cutover', 'cutover', () => cutOver(node, operation, standby, event))
-    return endOperation(node, operation, standby, { us, readyMs: 0 })
-  }
-  let live: { readonly proven: Proven; readonly us: number }
+  let live: { readonly running: Running; readonly readyMs: number; readonly us: number }
   node.wanted.set(app, release)
   try {
-    await setAside(node, app, release, signal)
-    const proven = await bringUp(node, { app, release, steps, signal })
+    const { running, readyMs, requireSound } =
+      awakeStandby(node, app, release) ?? (await startAgain(node, app, release, steps, signal))
     const { us } = await steps.run('cutover', 'cutover', () => {
       signal.throwIfAborted()
-      proven.requireSound()
-      return cutOver(node, operation, proven.running, event)
+      requireSound()
+      return cutOver(node, operation, running, event)
     })
-    live = { proven, us }
+    live = { running, readyMs, us }
   } catch (error) {
     throw await giveUp(node, app, release, operation.id, steps.failed, error, signal)
   } finally {
     node.wanted.delete(app)
   }
-  return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs })
+  return endOperation(node, operation, live.running, live)
 }
 
+type Ready = Pick<Proven, 'running' | 'readyMs' | 'requireSound'>
+
 /** The release as it runs, if it can take over at once: it has a listener on every declared port. */
-function awakeStandby(node: Node, app: string, release: ReleaseNumber): Running | null {
+function awakeStandby(node: Node, app: string, release: ReleaseNumber): Ready | null {
   const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
   const running = runningOf(node, app, release)
   if (running === null || (state !== 'standby' && state !== 'draining')) return null
-  return listensEverywhere(node, running) ? running : null
+  return listensEverywhere(node, running) ? { running, readyMs: 0, requireSound: () => {} } : null
 }
 
-/** A release that is being ended, or that runs without listening, is ended first, so that it can be started anew. */
-async function setAside(node: Node, app: string, release: ReleaseNumber, signal: AbortSignal): Promise<void> {
+/** A release that is being ended, or that runs without listening, is ended first; then it is started and proven anew. */
+async function startAgain(
+  node: Node,
+  app: string,
+  release: ReleaseNumber,
+  steps: Steps,
+  signal: AbortSignal,
+): Promise<Ready> {
   const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
-  if (state !== 'retiring' && state !== 'standby' && state !== 'draining') return
-  const aborted = Promise.withResolvers<void>()
-  signal.addEventListener('abort', () => aborted.resolve(), { once: true })
-  await Promise.race([retire(node, app, release), aborted.promise])
-  signal.throwIfAborted()
+  if (state === 'retiring' || state === 'standby' || state === 'draining') {
+    const aborted = Promise.withResolvers<void>()
+    signal.addEventListener('abort', () => aborted.resolve(), { once: true })
+    await Promise.race([retire(node, app, release), aborted.promise])
+    signal.throwIfAborted()
+  }
+  return await bringUp(node, { app, release, steps, signal })
 }
 
 async function giveUp(
