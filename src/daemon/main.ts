@@ -27,22 +27,16 @@ export async function runDaemon({ place, readyFd, open }: RunOptions): Promise<v
     log.fatal({ err: error }, 'a defect; the daemon ends')
     process.exit(1)
   })
-  const daemon = await start()
+  const daemon = await startDaemon({ place, version: ownVersion(), log, open }).catch((error: unknown) => {
+    say(readyFd, { problem: problemOf(error, log) })
+    throw error
+  })
   const leave = () => void daemon.leave()
   process.on('SIGTERM', leave).on('SIGINT', leave)
   process.on('SIGHUP', () => {})
+  // Not before signals are heard: whoever waits for this may send one at once.
+  say(readyFd, { ready: true })
   await daemon.ended
-
-  async function start(): Promise<Daemon> {
-    try {
-      const started = await startDaemon({ place, version: ownVersion(), log, open })
-      say(readyFd, { ready: true })
-      return started
-    } catch (error) {
-      say(readyFd, { problem: problemOf(error, log) })
-      throw error
-    }
-  }
 }
 
 function say(fd: number | null, word: Word): void {

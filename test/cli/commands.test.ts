@@ -226,7 +226,10 @@ test('daemon stop ends the daemon, and waits until its process has ended', slow,
   assert.match((await cutover(['daemon', 'stop'], { home: place.home })).stdout, /No daemon runs/)
 })
 
-test('a second daemon of the same version exits 4', slow, async (t) => {
+test('a second daemon of the same version exits 4', {
+  ...slow,
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async (t) => {
   const { place } = await daemonProcess(t)
   const { code, stderr } = await cutover(['daemon'], { home: place.home })
   assert.match(stderr, /runs already/)
