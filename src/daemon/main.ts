@@ -1,6 +1,6 @@
 /** The process that is the daemon: JSON lines on stdout, signals, and word to whoever started it. */
 import { closeSync, writeSync } from 'node:fs'
-import { type Daemon, type DaemonOptions, startDaemon } from './daemon.ts'
+import { type DaemonOptions, startDaemon } from './daemon.ts'
 import { createLog } from './log.ts'
 import type { Place } from './place.ts'
 import { type Problem, problemOf } from './problem.ts'
