@@ -48,9 +48,6 @@ export function processMemory(pid: Pid): number {
   return Number(/^(?:Pss|VmRSS):\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024
 }
 
-/** A random name of this boot: what was noted under another one cannot be running. */
-export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-
 const program = (pid: Pid): string | null => {
   const link = unlessGone(() => readlinkSync(`/proc/${pid}/exe`))
   return link === null ? null : basename(link.replace(/ \(deleted\)$/, ''))

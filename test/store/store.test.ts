@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { IllegalStep } from '../../src/core/states.ts'
+import { openStore, type Store } from '../../src/store/store.ts'
+import { temporaryDirectory } from '../support/workspace.ts'
+
+const at = '2026-01-01T00:00:00.000Z'
+const by = { uid: 0, name: 'ann', from: null }
+
+function storeIn(t: TestContext): { readonly file: string; open(): Store } {
+  const file = join(temporaryDirectory(t), 'cutover.db')
+  const open = () => {
+    const store = openStore(file, (error) => assert.fail(error))
+    t.after(() => {
+      try {
+        store.close()
+      } catch {
+        // The test has closed it.
+      }
+    })
+    return store
+  }
+  return { file, open }
+}
+
+/** A release that went through all states up to active. */
+function goLive({ apps }: Store, app: string, release: number): void {
+  apps.change(app, { type: 'stage', release, label: null, at })
+  for (const type of ['begin', 'warm', 'ready'] as const) apps.change(app, { type, release, at })
+  apps.change(app, { type: 'cutover', kind: 'deploy', release, at })
+}
+
+test('what was written is there when the file is opened again', (t) => {
+  const { open } = storeIn(t)
+  const store = open()
+  store.apps.open('shop', '/srv/shop')
+  goLive(store, 'shop', 1)
+  store.apps.keepWorkers('shop', 1, [
+    { worker: 1, identity: { pid: 42, startTime: 4711 }, restarts: 2 },
+    { worker: 2, identity: null, restarts: 0 },
+  ])
+  const id = store.operations.begin('shop', 'deploy', 2, 'copy', by)
+  store.operations.step(id, 'build')
+  store.close()
+
+  const again = open()
+  assert.deepEqual(
+    again.apps.state('shop').releases.map(({ number, state }) => [number, state]),
+    [[1, 'active']],
+  )
+  assert.deepEqual(again.apps.workers('shop', 1)[0]?.identity, { pid: 42, startTime: 4711 })
+  assert.equal(again.apps.workers('shop', 1)[1]?.identity, null)
+  assert.deepEqual(again.operations.unfinished(), [{ id, app: 'shop', kind: 'deploy', release: 2, step: 'build' }])
+})
+
+test('a step that the table does not know changes nothing', (t) => {
+  const store = storeIn(t).open()
+  store.apps.open('shop', '/srv/shop')
+  goLive(store, 'shop', 1)
+  const before = store.apps.state('shop')
+  assert.throws(() => store.apps.change('shop', { type: 'drained', release: 1, at }), IllegalStep)
+  assert.deepEqual(store.apps.state('shop'), before)
+})
+
+test('an app that was removed gives its slot back, and its release numbers go on', (t) => {
+  const store = storeIn(t).open()
+  const { slot } = store.apps.open('shop', '/srv/shop')
+  goLive(store, 'shop', 1)
+  store.apps.change('shop', { type: 'remove', at })
+  store.apps.forget('shop')
+  assert.equal(store.apps.find('shop'), null)
+  assert.throws(() => store.apps.get('shop'), { kind: 'refused' })
+  assert.equal(store.apps.open('other', '/srv/other').slot, slot)
+  store.apps.open('shop', '/srv/shop')
+  assert.throws(() => goLive(store, 'shop', 1))
+  goLive(store, 'shop', 2)
+})
+
+test('connections that are cut later are added to the receipt of the operation that left the release', (t) => {
+  const store = storeIn(t).open()
+  store.apps.open('shop', '/srv/shop')
+  const id = store.operations.begin('shop', 'deploy', 2, 'cutover', by)
+  store.operations.end(id, 'done', 'shop v2 is live', receipt)
+  store.operations.cut('shop', 1, 3)
+  store.operations.cut('shop', 1, 2)
+  assert.equal(store.operations.history('shop')[0]?.receipt?.lost.cut, 5)
+})
+
+test('a file of a newer layout, or one that is no database, is refused and left as it is', (t) => {
+  const { file, open } = storeIn(t)
+  const newer = new DatabaseSync(file)
+  newer.exec('PRAGMA user_version = 99')
+  newer.close()
+  assert.throws(open, { kind: 'failed', message: /written by a newer Cutover \(layout 99/ })
+  writeFileSync(file, 'this is no database, though it is long enough to be taken for one'.repeat(20))
+  assert.throws(open, { kind: 'failed', message: /not a database/ })
+})
+
+const receipt = {
+  schema: 1,
+  app: 'shop',
+  kind: 'deploy',
+  release: 2,
+  previous: 1,
+  strategy: 'steer',
+  state: 'active',
+  label: null,
+  ports: [8080],
+  cutover: null,
+  steps: [],
+  accepted: {},
+  remaining: 0,
+  lost: { listen_drops: 0, cut: 0 },
+  warnings: [],
+  started: at,
+  by,
+} as const
