@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { exampleFolder } from '../test/support/examples.ts'
 import { startNode } from '../test/support/node.ts'
+import { barePort } from './bare-app.ts'
+import { startBareFlip } from './bare-flip.ts'
 import { figure, type Measurement } from './figures.ts'
 import { monotonicMs, startProber } from './prober.ts'
 
@@ -12,7 +14,7 @@ const restMs = 40
 export const rollback: Measurement = {
   name: 'rollback',
   title: 'A rollback, from the call to the first answer',
-  how: `${tries} times to and fro between two live releases of the Node example, the daemon in a process of its own that had nothing to do for ${restMs} ms. A third process asks the app without pause from just before the call, each time over a new connection, until the other release answers: "first answer" is that answer's last byte, in one clock with the call. The parts were taken in the same calls.`,
+  how: `${tries} times to and fro between two live releases of the Node example, the daemon in a process of its own that had nothing to do for ${restMs} ms. A third process asks the app without pause from just before the call, each time over a new connection, until the other release answers: "first answer" is that answer's last byte, in one clock with the call. In turns with it, the least that it could be: one server without Cutover that takes a call over a unix socket and then answers as another release. The parts were taken in the same calls.`,
 
   async measure(scope, rounds) {
     const node = await startNode(scope)
@@ -20,7 +22,9 @@ export const rollback: Measurement = {
     await node.deploy(folder)
     await node.deploy(folder)
     await using prober = await startProber(port)
-    const times = { answer: [] as number[], last: [] as number[], receipt: [] as number[] }
+    const flip = await startBareFlip(scope)
+    await using bareProber = await startProber(barePort)
+    const times = { bare: [] as number[], answer: [] as number[], last: [] as number[], receipt: [] as number[] }
     const parts = { http: [] as number[], engine: [] as number[], step: [] as number[], switch: [] as number[] }
 
     for (let i = 0; i < tries * rounds; i++) {
@@ -42,9 +46,18 @@ export const rollback: Measurement = {
       parts.engine.push(receipt.cutover?.total_ms ?? 0)
       parts.step.push(receipt.steps.find(({ step }) => step === 'cutover')?.ms ?? 0)
       parts.switch.push(receipt.cutover?.switch_us ?? 0)
+
+      await sleep(restMs)
+      await bareProber.start(`v${1 + (i % 2)}`)
+      const flipped = bareProber.change()
+      const called = monotonicMs()
+      await flip()
+      times.bare.push((await flipped).answeredMs - called)
     }
     return [
       figure('the call → the first answer by the other release', 'ms', times.answer, 5),
+      figure('the same of a bare server that changes what it answers', 'ms', times.bare),
+      figure('the one less the other', 'ms', differencesOf(times.answer, times.bare)),
       figure('of it: a bare call of the API, there and back', 'ms', parts.http),
       figure(
         'of it: in the daemon, from the decision until all that belongs to the switch is done',
@@ -58,3 +71,6 @@ export const rollback: Measurement = {
     ]
   },
 }
+
+const differencesOf = (values: readonly number[], peers: readonly number[]): number[] =>
+  values.map((value, index) => value - (peers[index] ?? Number.NaN))
