@@ -57,6 +57,7 @@ export function openKernel(pins: string): Kernel {
   if (!found) rmSync(root, { recursive: true, force: true })
   using owned = new DisposableStack()
   const lookup = objectAt('lookup')
+  // One for each name: `fromEntries` forgets which keys there are.
   const maps = Object.fromEntries(
     mapNames.map((name) => {
       const definition = lookup.maps[name]
