@@ -4,11 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { failure } from '../core/errors.ts'
 import { isCandidate } from '../core/states.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
-import { runCommand } from '../instances/command.ts'
 import { hostOf, untilHealthy } from '../instances/health.ts'
-import { startInstance } from '../instances/instance.ts'
 import { warmUp } from '../instances/warmup.ts'
-import { cgroupId, createCgroup } from '../linux/cgroup.ts'
+import { cgroupId } from '../linux/cgroup.ts'
 import { describeExit } from '../linux/process.ts'
 import { maxAlive } from '../strategies/steer/layout.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
@@ -68,7 +66,9 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
     const asked = listenerAsked(running, listeners)
     const expectHttp = node.store.apps.get(name).http
     const connect = async () => node.steering().probe(running.ref, asked)
-    const { http } = await steps.run('healthy', 'health', () => prove(setup, expectHttp, connect, asked.port, over))
+    const { http } = await steps.run('healthy', 'health', () =>
+      prove(node, setup, expectHttp, connect, asked.port, over),
+    )
     if (setup.config.warmup.length > 0) {
       await steps.run('warmup', 'warmup', () =>
         warmUp({ requests: setup.config.warmup, connect, host: hostOf(setup.config.health, asked.port), signal: over }),
@@ -111,10 +111,10 @@ async function launch(
   const ports = config.ports.map(({ port }) => port)
   await requireFreeWildcards(node, name, ports)
   declare(node, name, config)
-  createCgroup(cgroup)
+  node.cgroups.create(cgroup)
   steering.addRelease(ref, cgroup)
   const supervisor = supervisorOf(node, name, release)
-  const instance = await startInstance(spec, (event) => {
+  const instance = await node.instances.start(spec, (event) => {
     if (event.type === 'exit' && !broken.signal.aborted) {
       const how = `pid ${event.pid} ${describeExit(event.status)}`
       broken.abort(failure(`${how}${alsoListening(node, name, ports)}`))
@@ -154,6 +154,7 @@ function notListening(missing: readonly number[], listeners: readonly Listener[]
 }
 
 async function prove(
+  node: Node,
   { config, directory, environment, spec, cgroup }: ReleaseSetup,
   expectHttp: boolean,
   connect: () => Promise<Socket>,
@@ -166,14 +167,13 @@ async function prove(
     port,
     expectHttp,
     run: (command, signal) =>
-      runCommand({
+      node.commands.run({
         command,
         directory,
         environment,
         user: spec.user,
         cgroup: `${cgroup}/health`,
         logFile: spec.logFile,
-
         signal,
       }),
     signal: over,

@@ -1,7 +1,6 @@
 /** Taking away what is not needed any more. That it cannot be done now is a warning: it must never keep an app, or the daemon, from going on. */
 import { CutoverError } from '../core/errors.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
-import { removeRelease } from '../store/files/remove.ts'
 import { type Node, now } from './node.ts'
 import { takeDown } from './take-down.ts'
 
@@ -41,7 +40,7 @@ const againMs = 1000
 
 /** Removes the files of a release. */
 export const removeFiles = (node: Node, app: AppName, release: ReleaseNumber): Promise<string[]> =>
-  tried(node, `remove ${node.home.release(app, release)}`, () => removeRelease(node.home.release(app, release)))
+  tried(node, `remove ${node.home.release(app, release)}`, () => node.files.remove(node.home.release(app, release)))
 
 /** Runs the act; a failure becomes a sentence, in the daemon's log and in the result. */
 export async function tried(node: Node, doing: string, act: () => Promise<unknown> | unknown): Promise<string[]> {

@@ -7,12 +7,10 @@ import { nextRelease } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { failure } from '../core/errors.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { runCommand } from '../instances/command.ts'
 import { describeExit } from '../linux/process.ts'
 import { ownerOf, resolveUser, type User } from '../linux/users.ts'
 import { commitOf } from '../store/files/commit.ts'
-import { copyRelease } from '../store/files/copy.ts'
-import { keepEnvironment, readEnvFiles } from '../store/files/environment.ts'
+import { readEnvFiles } from '../store/files/environment.ts'
 import type { LeftOut } from '../store/files/survey.ts'
 import { bringUp, type Proven } from './bring-up.ts'
 import { cleanUp, tried, writeFailure } from './clean-up.ts'
@@ -140,7 +138,7 @@ async function copy(
   const user = owner.uid === process.getuid?.() ? null : owner
   const copied = await steps.run('copy', directory, async () => {
     const environment = await readEnvFiles({ folder: directory, files: envFiles, user })
-    const copied = await copyRelease({
+    const copied = await node.files.copy({
       from: directory,
       to,
       home: node.home.directory,
@@ -152,7 +150,7 @@ async function copy(
       user,
       signal,
     })
-    await keepEnvironment(to, environment)
+    await node.files.keepEnvironment(to, environment)
     return { ...copied, text: `${copied.files} files, ${sizeOf(copied.bytes)}` }
   })
   for (const warning of copied.warnings) steps.warn(warning)
@@ -174,7 +172,7 @@ async function command(
   const { user, logFile } = spec
   await steps.run(step, words.join(' '), async () => {
     const onLine = (line: string) => steps.output(step, line)
-    const status = await runCommand({
+    const status = await node.commands.run({
       command: words,
       directory,
       environment,

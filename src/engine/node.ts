@@ -6,15 +6,16 @@ import type { AppConfig } from '../core/app-config.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import type { Instance } from '../instances/instance.ts'
 import { markLogTimes } from '../instances/log-times.ts'
-import { cgroupRoot, leaveCgroup, removeCgroup } from '../linux/cgroup.ts'
-import { findBpffs, mountBpffs, unmount } from '../linux/mounts.ts'
+import { cgroupRoot, leaveCgroup } from '../linux/cgroup.ts'
+import { findBpffs } from '../linux/mounts.ts'
 import type { User } from '../linux/users.ts'
 import type { App } from '../store/apps.ts'
 import type { Home } from '../store/home.ts'
 import type { Store } from '../store/store.ts'
-import { openSteering, type ReleaseRef, type Steering } from '../strategies/steer/steering.ts'
+import type { ReleaseRef, Steering } from '../strategies/steer/steering.ts'
 import type { Log } from './engine.ts'
 import { createLocks, type Locks } from './locks.ts'
+import type { Parts } from './parts.ts'
 
 /** A release whose processes run. */
 export interface Running {
@@ -27,7 +28,7 @@ export interface Running {
   readonly instance: Instance
 }
 
-export interface Node {
+export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | 'cgroups'> {
   readonly home: Home
   readonly store: Store
   readonly log: Log
@@ -62,19 +63,32 @@ export interface NodeOptions {
   readonly store: Store
   readonly log: Log
   readonly closing: AbortSignal
+  readonly parts: Parts
 }
 
-export function createNode({ home, store, log, closing }: NodeOptions): Node {
+export function createNode({ home, store, log, closing, parts }: NodeOptions): Node {
+  const { instances, commands, files, cgroups, openSteering, bpffs } = parts
   const name = `cutover-${home.id}`
   const cgroup = join(cgroupRoot(), name)
   // A command that an app ran may have started this daemon.
   leaveCgroup((path) => path.startsWith('/cutover-'))
   let steering: Steering | null = null
+  /** The machine's bpffs, or one of our own where it has none. */
+  const bpffsOf = (): string => {
+    const found = foundBpffs(home)
+    if (found !== null) return found
+    bpffs.mount(home.bpffs)
+    return home.bpffs
+  }
   const watches = new Map<AppName, Disposable>()
   return {
     home,
     store,
     log,
+    instances,
+    commands,
+    files,
+    cgroups,
     locks: createLocks(),
     cgroup,
     closing,
@@ -82,7 +96,7 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
     openedSteering: () => steering,
     steering: () => {
       closing.throwIfAborted()
-      steering ??= openSteering({ pins: join(bpffsOf(home), name), cgroup })
+      steering ??= openSteering({ pins: join(bpffsOf(), name), cgroup })
       return steering
     },
     closeSteering: () => {
@@ -93,12 +107,12 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
       // Opened even if nobody needed it: an earlier daemon may have left pins.
       const place = foundBpffs(home)
       if (steering !== null || (place !== null && existsSync(join(place, name)))) {
-        steering ??= openSteering({ pins: join(bpffsOf(home), name), cgroup })
+        steering ??= openSteering({ pins: join(bpffsOf(), name), cgroup })
         steering.destroy()
         steering = null
       }
-      removeDying(cgroup)
-      unmount(home.bpffs)
+      removeDying(cgroups, cgroup)
+      bpffs.unmount(home.bpffs)
       rmSync(home.bpffs, { recursive: true, force: true })
     },
     running: new Map(),
@@ -124,11 +138,11 @@ export function createNode({ home, store, log, closing }: NodeOptions): Node {
  * can be started in between.
  * @throws as rmdir(2) does, EBUSY if something does not end within 2 s
  */
-function removeDying(cgroup: string): void {
+function removeDying(cgroups: Parts['cgroups'], cgroup: string): void {
   const deadline = performance.now() + 2000
   for (;;) {
     try {
-      removeCgroup(cgroup)
+      cgroups.remove(cgroup)
       return
     } catch (error) {
       const busy = error instanceof Error && 'code' in error && error.code === 'EBUSY'
@@ -136,14 +150,6 @@ function removeDying(cgroup: string): void {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
     }
   }
-}
-
-/** The machine's bpffs, or one of our own where it has none. */
-function bpffsOf(home: Home): string {
-  const found = foundBpffs(home)
-  if (found !== null) return found
-  mountBpffs(home.bpffs)
-  return home.bpffs
 }
 
 /** Our own counts first: pins that an earlier daemon made there are not found in the machine's, should that appear later. */

@@ -1,12 +1,12 @@
 /** Puts the engine of one node together: the composition root of everything below the daemon. */
 import { refusal } from '../core/errors.ts'
 import { openHome } from '../store/home.ts'
-import { openStore } from '../store/store.ts'
 import { deploy } from './deploy.ts'
 import { doctor } from './doctor.ts'
 import type { Engine, Log } from './engine.ts'
 import { logLines } from './logs.ts'
 import { createNode } from './node.ts'
+import { type Parts, parts } from './parts.ts'
 import { recover } from './recover.ts'
 import { rollback } from './rollback.ts'
 import { start } from './start.ts'
@@ -23,13 +23,16 @@ export interface EngineOptions {
 
 /**
  * Opens the state, finds what runs, and goes on from there.
+ * @param made what it is made of
  * @throws CutoverError if the state cannot be read
  */
-export async function openEngine({ home: path, log }: EngineOptions): Promise<Engine> {
+export async function openEngine({ home: path, log }: EngineOptions, made: Parts = parts): Promise<Engine> {
   const home = openHome(path)
-  const store = openStore(home.database, (err) => log.error({ err }, 'a note of what happened could not be written'))
+  const store = made.openStore(home.database, (err) =>
+    log.error({ err }, 'a note of what happened could not be written'),
+  )
   const closing = new AbortController()
-  const node = createNode({ home, store, log, closing: closing.signal })
+  const node = createNode({ home, store, log, closing: closing.signal, parts: made })
   const close = () => {
     closing.abort(new Error('the daemon leaves'))
     parked[Symbol.dispose]()

@@ -7,11 +7,9 @@ import { type AppState, activeOf, candidateOf, type ReleaseRecord } from '../cor
 import type { Actor } from '../core/documents.ts'
 import { isAtRest, isCandidate, isStandingBy } from '../core/states.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { adoptInstance } from '../instances/instance.ts'
 import { restartDelayMs } from '../instances/restarts.ts'
 import { cgroupPids } from '../linux/cgroup.ts'
 import type { App } from '../store/apps.ts'
-import { removeLeftovers } from '../store/files/remove.ts'
 import { inBackground } from './background.ts'
 import { cleanUp, tried } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
@@ -31,7 +29,8 @@ const daemon: Actor = { uid: 0, name: 'the daemon', from: null }
 export async function recover(node: Node): Promise<void> {
   const apps = node.store.apps.list()
   const folders = apps.flatMap(({ name }) => [node.home.releases(name)])
-  for (const problem of await removeLeftovers([...folders, `${node.home.directory}/shared`])) node.log.warn({}, problem)
+  for (const problem of await node.files.removeLeftovers([...folders, `${node.home.directory}/shared`]))
+    node.log.warn({}, problem)
   // Those of the daemon before: what is begun here is not among them.
   const unfinished = node.store.operations.unfinished()
   // What is wrong with one app must not keep the others from being looked after.
@@ -101,7 +100,7 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: A
     return
   }
   const workers = node.store.apps.workers(name, release)
-  const instance = adoptInstance(setup.spec, workers, supervisorOf(node, name, release))
+  const instance = node.instances.adopt(setup.spec, workers, supervisorOf(node, name, release))
   const { config, owner, cgroup } = setup
   node.running.set(keyOf(name, release), {
     app: name,

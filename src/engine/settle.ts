@@ -1,5 +1,4 @@
 /** After a cutover, in the background: what was left is drained and stands by; older releases are retired; old files are pruned. */
-import { rmSync } from 'node:fs'
 import { activeOf, findRelease } from '../core/app.ts'
 import { toPrune, toRetire } from '../core/decisions.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
@@ -102,7 +101,7 @@ function prune(node: Node, app: AppName): void {
 /** The log of a release goes with its files; of those that never went live as many are kept. */
 function removeLog(node: Node, app: AppName, release: ReleaseNumber): void {
   const log = node.home.log(app, release)
-  for (const file of [log, timesOf(log)]) rmSync(file, { force: true })
+  for (const file of [log, timesOf(log)]) node.files.removeFile(file)
 }
 
 /** `retain` of the release that is live; without one nothing is pruned. */

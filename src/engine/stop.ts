@@ -3,7 +3,6 @@ import { activeOf } from '../core/app.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { refusal } from '../core/errors.ts'
 import { type AppName, named } from '../core/words.ts'
-import { removeTree } from '../store/files/remove.ts'
 import { underWay } from './background.ts'
 import { removeFiles, tried } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
@@ -58,7 +57,7 @@ export async function remove(node: Node, app: AppName, by: Actor, report: Report
   for (const { number } of state.releases) await removeFiles(node, app, number)
   node.unwatchLogs(app)
   for (const folder of [node.home.releases(app), node.home.logs(app)])
-    await tried(node, `remove ${folder}`, () => removeTree(folder))
+    await tried(node, `remove ${folder}`, () => node.files.removeTree(folder))
   endSteeringIfUnused(node)
   return receipt
 }

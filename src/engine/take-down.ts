@@ -1,6 +1,5 @@
 /** The end of a release's processes and of everything in the kernel that was made for them. */
 import type { AppName, ReleaseNumber } from '../core/words.ts'
-import { killCgroup, removeCgroup } from '../linux/cgroup.ts'
 import { untilEmpty } from '../linux/cgroup-events.ts'
 import { keyOf, type Node, refOf, runningOf } from './node.ts'
 
@@ -14,10 +13,10 @@ export async function takeDown(node: Node, name: AppName, release: ReleaseNumber
   const running = runningOf(node, name, release)
   const cgroup = `${node.cgroup}/${keyOf(name, release)}`
   await running?.instance.stop()
-  killCgroup(cgroup)
+  node.cgroups.kill(cgroup)
   await untilEmpty(cgroup, AbortSignal.timeout(hangsMs))
   node.steering().removeRelease(refOf(app, release))
-  removeCgroup(cgroup)
+  node.cgroups.remove(cgroup)
   node.running.delete(keyOf(name, release))
   node.store.apps.keepWorkers(name, release, [])
 }

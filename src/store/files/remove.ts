@@ -1,4 +1,5 @@
 /** Taking files away for good, in trees whose owner may still be at work in them. */
+import { rmSync } from 'node:fs'
 import { chmod, type FileHandle, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { failure } from '../../core/errors.ts'
@@ -96,6 +97,9 @@ async function removeAllIn(folder: FileHandle): Promise<void> {
   })
   for (const name of folders) await removeEntry(folder, name)
 }
+
+/** Removes a file of the daemon's own, if it is there. */
+export const removeFile = (path: string): void => rmSync(path, { force: true })
 
 /** Removes a directory unless something is in it. */
 export async function removeIfEmpty(directory: string): Promise<void> {

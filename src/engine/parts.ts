@@ -1,0 +1,26 @@
+/**
+ * What an engine is made of: every way in which it changes something outside of its own memory. To look at something it needs no part.
+ * Whoever puts an engine together may put something between it and the world: tests do, to end the daemon before any of its deeds.
+ */
+import { runCommand } from '../instances/command.ts'
+import { adoptInstance, startInstance } from '../instances/instance.ts'
+import { createCgroup, killCgroup, removeCgroup } from '../linux/cgroup.ts'
+import { mountBpffs, unmount } from '../linux/mounts.ts'
+import { copyRelease } from '../store/files/copy.ts'
+import { keepEnvironment } from '../store/files/environment.ts'
+import { removeFile, removeLeftovers, removeRelease, removeTree } from '../store/files/remove.ts'
+import { openStore } from '../store/store.ts'
+import { openSteering } from '../strategies/steer/steering.ts'
+
+/** The real ones. */
+export const parts = {
+  openStore,
+  openSteering,
+  instances: { start: startInstance, adopt: adoptInstance },
+  commands: { run: runCommand },
+  files: { copy: copyRelease, keepEnvironment, remove: removeRelease, removeLeftovers, removeTree, removeFile },
+  cgroups: { create: createCgroup, kill: killCgroup, remove: removeCgroup },
+  bpffs: { mount: mountBpffs, unmount },
+}
+
+export type Parts = Readonly<typeof parts>
