@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The hooks on a release's cgroup: how an app that knows nothing of Cutover shares its port and gets its place. They run for sockets that
- * were made inside the cgroup. Loaded once for each release, `self` saying which one.
+ * were made inside the cgroup. Loaded once and attached to each release's cgroup, whose storage says which release that is.
  */
 #include "address.h"
 
@@ -15,12 +15,8 @@
 #define EPROTONOSUPPORT 93
 #define ESTABLISHED 1
 
-const volatile struct {
-	__u32 release; /* release_key */
-	__u32 app;
-	__u64 netns;  /* cookie of the network namespace that is steered */
-	__u64 cgroup; /* id of the release's cgroup */
-} self;
+/* The release whose hooks run. Until the daemon has said which that is, all of it is 0, and nothing is of this network namespace. */
+static __always_inline const struct self *own(void) { return bpf_get_local_storage(&selves, 0); }
 
 /* ---- bind: share the port ---- */
 
@@ -41,9 +37,10 @@ static __always_inline __u32 v6only(void *sk)
 /* The cgroup of the worker that runs this: the one right below the release's, however deep the process may have gone. */
 static __always_inline __u64 worker(void)
 {
+	const struct self *self = own();
 	__u64 below = 0;
 	for (int level = 15; level > 0; level--)
-		if (bpf_get_current_ancestor_cgroup_id(level - 1) == self.cgroup)
+		if (bpf_get_current_ancestor_cgroup_id(level - 1) == self->cgroup)
 			below = bpf_get_current_ancestor_cgroup_id(level);
 	return below ? below : bpf_get_current_cgroup_id();
 }
@@ -51,7 +48,8 @@ static __always_inline __u64 worker(void)
 /* Does this worker listen at an overlapping address already? */
 static __always_inline bool in_use(__u32 port, const struct reach *wanted, __u64 me)
 {
-	struct place place = { .release = self.release, .port = port, .protocol = TCP };
+	const struct self *self = own();
+	struct place place = { .release = self->release, .port = port, .protocol = TCP };
 	struct seats *row = bpf_map_lookup_elem(&seats, &place);
 	if (!row)
 		return false;
@@ -75,15 +73,16 @@ static __always_inline bool in_use(__u32 port, const struct reach *wanted, __u64
 
 static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *wanted)
 {
+	const struct self *self = own();
 	__u32 number = bpf_ntohs(ctx->user_port);
 	if (ctx->type != SOCK_STREAM || ctx->protocol != TCP || !number)
 		return ALLOW;
-	if (bpf_get_netns_cookie(ctx) != self.netns) {
+	if (bpf_get_netns_cookie(ctx) != self->netns) {
 		count(FOREIGN);
 		return ALLOW;
 	}
 	struct port *port = port_of(TCP, number);
-	if (port && port->app != self.app) {
+	if (port && port->app != self->app) {
 		count(OTHERS_PORT);
 		return ALLOW;
 	}
@@ -186,19 +185,21 @@ static __always_inline bool take(struct bpf_sock_ops *ctx, struct place *place, 
 
 static __always_inline bool own_port(__u32 number)
 {
+	const struct self *self = own();
 	struct port *port = port_of(TCP, number);
 	if (!port) {
 		__u32 key = TCP << 16 | number;
-		struct port new = { .app = self.app };
+		struct port new = { .app = self->app };
 		bpf_map_update_elem(&ports, &key, &new, BPF_NOEXIST);
 		port = bpf_map_lookup_elem(&ports, &key);
 	}
-	return port && port->app == self.app;
+	return port && port->app == self->app;
 }
 
 static __always_inline void enlist(struct bpf_sock_ops *ctx)
 {
-	struct place place = { .release = self.release, .port = ctx->local_port, .protocol = TCP };
+	const struct self *self = own();
+	struct place place = { .release = self->release, .port = ctx->local_port, .protocol = TCP };
 	struct owner me = { .cookie = bpf_get_socket_cookie(ctx) };
 	__u64 *bound = bpf_map_lookup_elem(&binders, &me.cookie);
 	if (bound) {
@@ -211,9 +212,9 @@ static __always_inline void enlist(struct bpf_sock_ops *ctx)
 	} else if (!back(ctx, &place, me.cookie)) {
 		return; /* a port that the kernel chose, another app's, or not of our network namespace */
 	}
-	__u32 app = self.app;
+	__u32 app = self->app;
 	struct word word = word_of(app);
-	if (release_key(app, word.active) != self.release)
+	if (release_key(app, word.active) != self->release)
 		return;
 	struct hold *hold = bpf_map_lookup_elem(&holds, &app);
 	if (hold)
@@ -250,11 +251,12 @@ static __always_inline struct connection incoming(struct bpf_sock_ops *ctx)
 /* The source port is chosen and the SYN not sent yet. Another app's port is called like anywhere else. */
 static __always_inline void calls(struct bpf_sock_ops *ctx)
 {
+	const struct self *self = own();
 	struct port *port = port_of(TCP, bpf_ntohl(ctx->remote_port));
-	if (!port || port->app != self.app || bpf_get_netns_cookie(ctx) != self.netns)
+	if (!port || port->app != self->app || bpf_get_netns_cookie(ctx) != self->netns)
 		return;
 	struct connection c = outgoing(ctx);
-	struct goal goal = { .release = self.release };
+	struct goal goal = { .release = self->release };
 	if (!bpf_map_update_elem(&who, &c, &goal, BPF_ANY))
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
@@ -270,14 +272,15 @@ static __always_inline void leaves(struct bpf_sock_ops *ctx)
 
 static __always_inline void accepted(struct bpf_sock_ops *ctx)
 {
+	const struct self *self = own();
 	struct port *port = port_of(TCP, ctx->local_port);
-	if (!port || port->app != self.app)
+	if (!port || port->app != self->app)
 		return;
 	struct connection c = incoming(ctx);
 	bpf_map_delete_elem(&turns, &c); /* the next connection from there takes a turn of its own */
 	if (bpf_map_lookup_elem(&who, &c))
 		return; /* probes and own calls are not the public's */
-	__u32 release = self.release;
+	__u32 release = self->release;
 	__u64 *tally = bpf_map_lookup_elem(&tallies, &release);
 	if (tally)
 		__sync_fetch_and_add(tally, 1);
@@ -307,6 +310,7 @@ SEC("sockops") int sock_ops(struct bpf_sock_ops *ctx)
 /* Would fail the app's own listen, or throw the group's program out: answered "done" (optlen -1) and not done. */
 SEC("cgroup/setsockopt") int setsockopt(struct bpf_sockopt *ctx)
 {
+	const struct self *self = own();
 	struct bpf_sock *sk = ctx->sk;
 	if (ctx->level != SOL_SOCKET || !sk || sk->protocol != TCP)
 		return ALLOW;
@@ -314,7 +318,7 @@ SEC("cgroup/setsockopt") int setsockopt(struct bpf_sockopt *ctx)
 	bool off = ctx->optname == SO_REUSEPORT && (void *)(value + 1) <= ctx->optval_end && !*value;
 	bool program = ctx->optname == SO_ATTACH_REUSEPORT_CBPF || ctx->optname == SO_ATTACH_REUSEPORT_EBPF ||
 		       ctx->optname == SO_DETACH_REUSEPORT_BPF;
-	if ((off || program) && bpf_get_netns_cookie(ctx) == self.netns) {
+	if ((off || program) && bpf_get_netns_cookie(ctx) == self->netns) {
 		ctx->optlen = -1;
 		count(SWALLOWED);
 	}

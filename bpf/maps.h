@@ -107,6 +107,14 @@ struct given {
 	__u32 n;
 };
 
+/* What the hooks on a release's cgroup have to know. */
+struct self {
+	__u32 release; /* release_key */
+	__u32 app;
+	__u64 netns;  /* cookie of the network namespace that is steered */
+	__u64 cgroup; /* id of the release's cgroup */
+};
+
 enum counter {
 	NO_PLACE,    /* listeners left out: no place, or no room in a map */
 	FOREIGN,     /* binds in another network namespace, left alone */
@@ -151,6 +159,8 @@ MAP(turns, LRU_HASH, struct connection, struct given, CONNECTIONS, 0);
 MAP(binders, LRU_HASH, __u64, __u64, CONNECTIONS, 0); /* socket cookie -> worker, between a shared bind and its listen */
 MAP(tallies, HASH, __u32, __u64, APPS *ALIVE * 2, BPF_F_NO_PREALLOC); /* release -> connections accepted */
 MAP(counters, ARRAY, __u32, __u64, COUNTERS, 0);
+/* Of each release's cgroup, by its id; shared by all hooks (Linux 5.9). The kernel hands it to a program without a look-up. */
+MAP(selves, CGROUP_STORAGE, __u64, struct self, 0, 0);
 MAP(next, PROG_ARRAY, __u32, __u32, ALIVE + 1, 0); /* where the look-up program goes on: park, then each living release */
 
 static __always_inline void count(__u32 which)

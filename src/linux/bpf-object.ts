@@ -26,6 +26,9 @@ type Reference =
   | { readonly to: 'map'; readonly at: number; readonly map: string }
   | { readonly to: 'constant'; readonly at: number; readonly offset: number }
 
+/** By name. */
+export type LoadedPrograms = Readonly<Record<string, { readonly kind: ProgramKind; readonly program: KernelObject }>>
+
 /** Reads the file. An Error says what is in it that this loader does not know: such a file is a defect of the build. */
 export function readObject(file: URL | string): BpfObject {
   const bytes = readFileSync(file)
@@ -72,7 +75,7 @@ export function loadPrograms(
   object: BpfObject,
   maps: Readonly<Record<string, BpfMap>>,
   constants: Uint8Array | null = object.constants,
-): Record<string, { readonly kind: ProgramKind; readonly program: KernelObject }> {
+): LoadedPrograms {
   using owned = new DisposableStack()
   using frozen = constants && constants.length > 0 ? createConstants(constants) : null
   const loaded: Record<string, { kind: ProgramKind; program: KernelObject }> = {}

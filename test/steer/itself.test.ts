@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { openMap } from '../../src/linux/bpf-map.ts'
 import { readObject } from '../../src/linux/bpf-object.ts'
+import { layoutVersion } from '../../src/strategies/steer/layout.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { eventually } from '../support/workspace.ts'
@@ -26,7 +27,7 @@ const setSyncookies = (t: TestContext, value: number) => {
 function entries({ pins }: TestSteering): number {
   const definition = readObject(new URL('../../bpf/lookup.o', import.meta.url)).maps.who
   assert.ok(definition)
-  using who = openMap(`${pins}/1/maps/who`, definition)
+  using who = openMap(`${pins}/${layoutVersion}/maps/who`, definition)
   return who.keys().length
 }
 

@@ -10,7 +10,7 @@ import { test } from 'node:test'
 import { cgroupPids } from '../../src/linux/cgroup.ts'
 import { listenersOn } from '../../src/linux/sock-diag.ts'
 import { openKernel } from '../../src/strategies/steer/kernel.ts'
-import { u32 } from '../../src/strategies/steer/layout.ts'
+import { layoutVersion, u32 } from '../../src/strategies/steer/layout.ts'
 import { openSteering } from '../../src/strategies/steer/steering.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
@@ -89,7 +89,7 @@ test('what a killed daemon left half brought in or half taken out is taken out',
   node.steering.addApp(1, { ports: [8080], holdMs: 0 })
   node.release(v1)
   node.release(v2)
-  const releases = join(node.pins, '1', 'releases')
+  const releases = join(node.pins, String(layoutVersion), 'releases')
   // Hooks that were not all pinned yet; a slot of which the hooks are gone already; hooks without a slot.
   rmSync(join(releases, '1_v2', 'complete'), { recursive: true })
   node.release({ app: 1, release: 3 })
@@ -164,8 +164,8 @@ test('a removal that was cut short counts as nothing, and pins of another namesp
   assert.match(String(said), /steer another network namespace.*Nothing was changed/)
   assert.deepEqual(node.steering.ports(1), [{ port: 8080, declared: true }])
 
-  rmSync(join(node.pins, '1', 'links'), { recursive: true })
-  rmSync(join(node.pins, '1', 'maps', 'next'))
+  rmSync(join(node.pins, String(layoutVersion), 'links'), { recursive: true })
+  rmSync(join(node.pins, String(layoutVersion), 'maps', 'next'))
   assert.deepEqual(node.reopen().ports(1), [])
 })
 

@@ -1,8 +1,7 @@
-/** The five hooks on a release's cgroup: loaded for this release, attached, pinned. */
+/** The five hooks on a release's cgroup: attached, told which release it is, pinned. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createLink, openTarget, pin } from '../../linux/bpf.ts'
-import { loadPrograms } from '../../linux/bpf-object.ts'
 import { cgroupId } from '../../linux/cgroup.ts'
 import { netnsCookie, tcpSocket } from '../../linux/sockets.ts'
 import type { Kernel } from './kernel.ts'
@@ -21,13 +20,14 @@ export function attachHooks(kernel: Kernel, ref: ReleaseRef, cgroup: string): vo
   using owned = new DisposableStack()
   const target = owned.use(openTarget(cgroup))
   const any = owned.use(tcpSocket('ipv4'))
-  const self = Buffer.concat([u32(releaseKey(ref), ref.app), u64(netnsCookie(any), cgroupId(cgroup))])
-  const loaded = Object.entries(loadPrograms(kernel.hooks, kernel.maps, self))
-  for (const [, { program }] of loaded) owned.use(program)
+  const id = cgroupId(cgroup)
+  const self = Buffer.concat([u32(releaseKey(ref), ref.app), u64(netnsCookie(any), id)])
   mkdirSync(folder, { mode: 0o700 })
   try {
-    for (const [name, { kind, program }] of loaded)
+    for (const [name, { kind, program }] of Object.entries(kernel.hooks))
       pin(owned.use(createLink(program, kind, target.fd)), join(folder, name))
+    // The kernel makes the entry when the first hook is attached.
+    kernel.maps.selves.set(u64(id), self)
     mkdirSync(join(folder, complete))
   } catch (error) {
     detachHooks(kernel, ref)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { failure } from '../../core/errors.ts'
 import { createLink, getPinned, type KernelObject, netnsOfLink, openTarget, pin } from '../../linux/bpf.ts'
 import { type BpfMap, createMap, openMap } from '../../linux/bpf-map.ts'
-import { type BpfObject, loadPrograms, readObject } from '../../linux/bpf-object.ts'
+import { type BpfObject, type LoadedPrograms, loadPrograms, readObject } from '../../linux/bpf-object.ts'
 import { Descriptor } from '../../linux/ffi.ts'
 import { layoutVersion, maxAlive, portOfKey, u32 } from './layout.ts'
 import { proveHarmless } from './proof.ts'
@@ -24,6 +24,7 @@ const mapNames = [
   'binders',
   'tallies',
   'counters',
+  'selves',
   'next',
 ] as const
 
@@ -35,7 +36,8 @@ export interface Kernel extends Disposable {
   readonly group: KernelObject
   /** Where the releases' hooks are pinned. */
   readonly releases: string
-  readonly hooks: BpfObject
+  /** The programs of the releases' cgroups, by name. */
+  readonly hooks: LoadedPrograms
 }
 
 const objectAt = (name: string): BpfObject => readObject(new URL(`../../../bpf/${name}.o`, import.meta.url))
@@ -67,12 +69,14 @@ export function openKernel(pins: string): Kernel {
     }),
   ) as unknown as Maps
   const group = owned.use(found ? getPinned(join(root, 'programs', 'group')) : load(root, maps, lookup))
+  const hooks = loadPrograms(objectAt('hooks'), maps)
+  for (const { program } of Object.values(hooks)) owned.use(program)
   const all = owned.move()
   return {
     maps,
     group,
     releases: join(root, 'releases'),
-    hooks: objectAt('hooks'),
+    hooks,
     [Symbol.dispose]: () => all.dispose(),
   }
 }

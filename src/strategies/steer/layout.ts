@@ -4,7 +4,7 @@ import type { AppId, ReleaseNumber } from '../../core/words.ts'
 import { addressBytes } from '../../linux/sockets.ts'
 
 /** Part of the path of every pin: programs and maps of another layout are never taken for these. */
-export const layoutVersion = 1
+export const layoutVersion = 2
 
 /** A release of an app. Release 0 of an app is its park. */
 export interface ReleaseRef {
