@@ -55,7 +55,7 @@ const program = (pid: Pid): string | null => {
 
 const read = (path: string): string | null => unlessGone(() => readFileSync(path, 'utf8'))
 
-function unlessGone(act: () => string): string | null {
+function unlessGone<T>(act: () => T): T | null {
   try {
     return act()
   } catch (error) {
@@ -70,8 +70,9 @@ const gone = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM'])
 /** The inodes of the sockets that the process has open; none if it has gone. */
 export function socketInodes(pid: Pid): number[] {
   const directory = `/proc/${pid}/fd`
-  const names = unlessGone(() => readdirSync(directory).join('\n'))?.split('\n') ?? []
-  return names.flatMap((fd) => {
+  // A process that is ending has closed them all already.
+  const descriptors = unlessGone(() => readdirSync(directory)) ?? []
+  return descriptors.flatMap((fd) => {
     const inode = /^socket:\[(\d+)\]$/.exec(unlessGone(() => readlinkSync(`${directory}/${fd}`)) ?? '')?.[1]
     return inode === undefined ? [] : [Number(inode)]
   })
