@@ -37,7 +37,7 @@ export interface RolledBack {
 export interface AppState {
   /** Asked for by `stop`: the active release stays recorded as active, without processes. */
   readonly stopped: boolean
-  /** By number, ascending. Releases whose files are gone stay, as history. */
+  /** By number, ascending. Of those whose files are gone the last {@link remembered} stay, for people to read about. */
   readonly releases: readonly ReleaseRecord[]
   readonly rolledBack: RolledBack | null
 }
@@ -73,6 +73,9 @@ export type AppEvent =
   | OfApp<'start'>
   /** The end of the app: nothing of it runs and no files are left. */
   | OfApp<'remove'>
+
+/** A release at rest without files is forgotten when so many have come after it. What happened to it stays in the history. */
+export const remembered = 100
 
 /** An app before its first deploy. */
 export const newApp: AppState = { stopped: false, releases: [], rolledBack: null }
@@ -145,7 +148,8 @@ function stage(state: AppState, event: AppEvent & { type: 'stage' }): AppState {
     reason: null,
     since,
   } as const
-  return { ...state, releases: [...state.releases, staged] }
+  const kept = state.releases.filter((release) => release.onDisk || release.number > number - remembered)
+  return { ...state, releases: [...kept, staged] }
 }
 
 function begin(state: AppState, event: AppEvent & { release: ReleaseNumber }): AppState {

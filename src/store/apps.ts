@@ -1,5 +1,5 @@
 /** Apps and their releases, as the store keeps them. The only way to change a state is {@link Apps.change}, through the core's table. */
-import { type AppEvent, type AppState, apply, type ReleaseRecord } from '../core/app.ts'
+import { type AppEvent, type AppState, apply, findRelease, type ReleaseRecord } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import { refusal } from '../core/errors.ts'
 import type { AppId, AppName, ReleaseNumber } from '../core/words.ts'
@@ -72,6 +72,7 @@ export function openApps(database: Database): Apps {
       VALUES (:app, :number, :state, :label, :live_at, :before, :on_disk, :reason, :since)
       ON CONFLICT DO UPDATE SET state = excluded.state, label = excluded.label, live_at = excluded.live_at,
         before = excluded.before, on_disk = excluded.on_disk, reason = excluded.reason, since = excluded.since`),
+    forgetRelease: database.prepare('DELETE FROM releases WHERE app = ? AND number = ?'),
     config: database.prepare('UPDATE releases SET config = ?, owner = ?, path = ? WHERE app = ? AND number = ?'),
     workers: database.prepare('SELECT * FROM workers WHERE app = ? AND release = ? ORDER BY worker'),
     noWorkers: database.prepare('DELETE FROM workers WHERE app = ? AND release = ?'),
@@ -129,6 +130,8 @@ export function openApps(database: Database): Apps {
         const after = apply(before, event)
         for (const release of after.releases)
           if (!before.releases.includes(release)) sql.put.run(columns(app.id, release))
+        for (const { number } of before.releases)
+          if (findRelease(after, number) === null) sql.forgetRelease.run(app.id, number)
         sql.flags.run(
           after.stopped ? 1 : 0,
           after.rolledBack === null ? null : JSON.stringify(after.rolledBack),

@@ -58,6 +58,7 @@ const tables = `
     text TEXT NOT NULL,
     receipt TEXT
   ) STRICT;
+  CREATE INDEX operations_of_app ON operations (app, id);
   CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,

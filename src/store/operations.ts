@@ -36,8 +36,8 @@ export interface Operations {
   cut(app: AppName, release: ReleaseNumber, connections: number): void
 }
 
-/** Older ones are dropped beyond this many. */
-const kept = 10_000
+/** Of each app; older ones are dropped beyond this many. */
+const kept = 1000
 
 const nobody: Actor = { uid: 0, name: 'cutover', from: null }
 const now = () => new Date().toISOString()
@@ -48,7 +48,10 @@ export function openOperations(database: Database): Operations {
     begin: database.prepare(
       `INSERT INTO operations (app, kind, release, step, at, by, outcome, text) VALUES (${appId}, ?, ?, ?, ?, ?, 'running', '') RETURNING id`,
     ),
-    drop: database.prepare(`DELETE FROM operations WHERE id <= ? AND outcome != 'running'`),
+    drop: database.prepare(
+      `DELETE FROM operations WHERE app = ${appId} AND outcome != 'running' AND id <=
+         (SELECT id FROM operations WHERE app = ${appId} ORDER BY id DESC LIMIT 1 OFFSET ${kept})`,
+    ),
     step: database.prepare('UPDATE operations SET step = ? WHERE id = ?'),
     end: database.prepare('UPDATE operations SET outcome = ?, text = ?, receipt = ? WHERE id = ?'),
     unfinished: database.prepare(
@@ -66,7 +69,7 @@ export function openOperations(database: Database): Operations {
   }
   const begin: Operations['begin'] = (app, kind, release, step, by) => {
     const id = Number(sql.begin.get(app, kind, release, step, now(), JSON.stringify(by))?.id)
-    sql.drop.run(id - kept)
+    sql.drop.run(app, app)
     return id
   }
   const end: Operations['end'] = (id, outcome, text, receipt) =>

@@ -118,3 +118,22 @@ const receipt = {
   started: at,
   by,
 } as const
+
+test('the history of an app does not grow for ever, and a busy app does not push out what is known of another', (t) => {
+  const { file, open } = storeIn(t)
+  const { operations, apps } = open()
+  apps.open('shop', '/srv/shop')
+  apps.open('blog', '/srv/blog')
+  operations.note('blog', 'recovery', 1, 'done', 'of the blog')
+  const running = operations.begin('shop', 'deploy', 1, 'copy', by)
+  for (let count = 0; count < 1100; count++) operations.note('shop', 'recovery', 1, 'done', `note ${count}`)
+  assert.equal(operations.history('blog').length, 1)
+  assert.equal(operations.history('shop').at(-1)?.text, 'note 1099')
+  assert.deepEqual(
+    operations.unfinished().map(({ id }) => id),
+    [running],
+  )
+  using database = new DatabaseSync(file)
+  const { count } = database.prepare('SELECT count(*) AS count FROM operations').get() ?? {}
+  assert.equal(count, 1 + 1 + 1000)
+})
