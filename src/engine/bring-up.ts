@@ -18,6 +18,7 @@ import { untilRoom } from './settle.ts'
 import type { Steps } from './steps.ts'
 import { supervisorOf } from './supervise.ts'
 import { takeDown } from './take-down.ts'
+import { severalUsers, untilGivenBack } from './users.ts'
 
 export interface BringUp {
   readonly app: AppName
@@ -50,6 +51,8 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
   const setup = await setupOf(node, name, release)
   if (await untilRoom(node, name, signal))
     steps.warn(`${maxAlive} releases of ${name} were running, which is as many as can: waited for one to retire`)
+  const users = severalUsers(node, name, setup.owner)
+  if (users !== null) steps.warn(users)
   const began = performance.now()
   const broken = new AbortController()
   const late = AbortSignal.timeout(setup.config.deployTimeoutMs)
@@ -110,6 +113,7 @@ async function launch(
   const ref = refOf(app, release)
   const ports = config.ports.map(({ port }) => port)
   await requireFreeWildcards(node, name, ports)
+  await untilGivenBack(node, name)
   declare(node, name, config)
   node.cgroups.create(cgroup)
   steering.addRelease(ref, cgroup)

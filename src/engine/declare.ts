@@ -1,8 +1,9 @@
-/** Tells the kernel which ports an app declares and for how long its clients may wait. */
+/** Tells the kernel which ports an app declares, for how long its clients may wait, and whose user opens the ports. */
 import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import type { AppName } from '../core/words.ts'
 import type { Node } from './node.ts'
+import { lendToNext } from './users.ts'
 
 /**
  * What counts is the active release's config. While a candidate comes up its ports are declared as well; should it fail, or should another
@@ -16,4 +17,5 @@ export function declare(node: Node, name: AppName, candidate: AppConfig | null =
   const ports = new Set([...(config?.ports ?? []), ...(candidate?.ports ?? [])].map(({ port }) => port))
   const holdMs = (config ?? candidate)?.holdMs ?? 0
   node.steering().addApp(slot, { ports: [...ports], holdMs })
+  lendToNext(node, name)
 }

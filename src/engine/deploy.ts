@@ -2,7 +2,6 @@
 
 import { activeOf, findRelease } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
-import type { Problem } from '../core/config.ts'
 import { nextRelease } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { failure } from '../core/errors.ts'
@@ -18,7 +17,7 @@ import { beginOperation, cutOver, endOperation, type Operation } from './cutover
 import type { DeployRequest, Report } from './engine.ts'
 import { explain, reasonOf } from './failed-message.ts'
 import { setupOf } from './instance-spec.ts'
-import { allRunning, type Node, now } from './node.ts'
+import { type Node, now } from './node.ts'
 import { claimedPort, requireFreeWildcards } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
 import { releasePorts } from './release-ports.ts'
@@ -38,7 +37,7 @@ export async function deploy(
   const config = await readConfig(request.directory)
   using lock = node.locks.take(config.app, 'a deploy', by)
   const owner = ownerFor(config, request.directory)
-  const problem = claimedPort(node, config) ?? otherUser(node, config, owner)
+  const problem = claimedPort(node, config)
   if (problem !== null) throw await problemIn(request.directory, problem)
   await requireFreeWildcards(
     node,
@@ -190,21 +189,6 @@ async function command(
 const ownerFor = (config: AppConfig, directory: string): User => {
   if (config.user === null) return ownerOf(directory)
   return resolveUser(config.user)
-}
-
-/** The releases' sockets form one group with park, and the kernel takes only sockets of one user into it: a config with another one, or null. */
-function otherUser(node: Node, { app }: AppConfig, owner: User): Problem | null {
-  const active = node.store.apps.find(app) === null ? null : activeOf(node.store.apps.state(app))
-  const others = [
-    ...allRunning(node, app),
-    ...(active === null ? [] : [{ release: active.number, ...node.store.apps.config(app, active.number) }]),
-  ]
-  const other = others.find((one) => one.owner.uid !== owner.uid)
-  if (other === undefined) return null
-  const message =
-    `${named(other.release)} runs as ${other.owner.name}, and this release would run as ${owner.name}; ` +
-    'a change of user between releases is not built yet'
-  return { path: ['user'], message }
 }
 
 /** `18 MB`, `1.2 MB`, `3 KB` */

@@ -4,6 +4,7 @@ import type { InstanceSpec } from '../instances/instance.ts'
 import { type Environment, keptEnvironment } from '../store/files/environment.ts'
 import { commandEnvironment, type Surroundings, workerEnvironment } from './environment.ts'
 import { keyOf, type Node } from './node.ts'
+import { lendToWorker } from './users.ts'
 
 export interface ReleaseSetup extends Surroundings {
   readonly directory: string
@@ -32,6 +33,7 @@ export async function setupOf(node: Node, name: AppName, release: ReleaseNumber)
       cgroup,
       directory,
       command: config.run,
+      beforeStart: (worker) => lendToWorker(node, name, release, worker),
       workers: config.workers,
       environment: (worker) => workerEnvironment(surroundings, worker),
       user: owner.uid === process.getuid?.() ? null : owner,

@@ -26,6 +26,8 @@ export interface InstanceSpec {
   readonly environment: (worker: number) => Readonly<Record<string, string>>
   /** null: as the daemon itself. */
   readonly user: RunAs | null
+  /** Called each time, right before the worker is started. What it throws counts as if the worker could not be started. */
+  readonly beforeStart?: (worker: number) => void
   readonly logFile: string
   readonly stop: readonly StopStep[]
   readonly stopTimeoutMs: number
@@ -160,6 +162,7 @@ function supervise(
     const program = await findProgram({ command, directory, user, path: environment.PATH ?? '' })
     over.signal.throwIfAborted()
     createCgroup(slot.cgroup)
+    spec.beforeStart?.(slot.worker)
     const { child, identity } = await spawnProgram(program, {
       cgroup: slot.cgroup,
       directory,

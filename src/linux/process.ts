@@ -58,6 +58,17 @@ export function openPidfd(pid: Pid): Descriptor | null {
   throw error
 }
 
+/** A copy of a descriptor that the process has open; null if it has not, or has gone. pidfd_getfd(2), Linux 5.6. */
+export function copyDescriptor(pid: Pid, fd: number): Descriptor | null {
+  using pidfd = openPidfd(pid)
+  if (pidfd === null) return null
+  const copy = attempt('pidfd_getfd', pidfd.fd, fd, 0)
+  if (copy >= 0) return new Descriptor(copy)
+  const error = new SystemError('pidfd_getfd', -copy, `descriptor ${fd} of pid ${pid}`)
+  if (error.code === 'EBADF' || error.code === 'ESRCH') return null
+  throw error
+}
+
 /** Sends the signal to the process of the descriptor; false if it has ended. */
 export function signalThrough(pidfd: Descriptor, signal: NodeJS.Signals): boolean {
   const result = attempt('pidfd_send_signal', pidfd.fd, constants.signals[signal], null, 0)

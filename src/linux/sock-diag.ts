@@ -17,6 +17,8 @@ const tcpStates = {
   'last-ack': 9,
   listen: 10,
   closing: 11,
+  /** Bound, and neither listening nor connected; told from Linux 6.8 on. */
+  bound: 13,
 } as const
 
 export type TcpState = keyof typeof tcpStates | 'unknown'
@@ -62,14 +64,16 @@ export const listenersOn = (ports: readonly number[]): TcpSocket[] =>
 
 /** A process that has the socket open, or null if none does that may be looked at. Reads all of /proc: for error messages. */
 export function holderOf(inode: number): { readonly pid: Pid; readonly name: string } | null {
-  const link = `socket:[${inode}]`
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue
-    const directory = `/proc/${entry}/fd`
-    const holds = list(directory).some((fd) => linkOf(`${directory}/${fd}`) === link)
-    if (holds) return { pid: Number(entry), name: processName(Number(entry)) ?? '?' }
-  }
-  return null
+  const [found] = whereOpen(new Set([inode]))
+  return found === undefined ? null : { pid: found.pid, name: processName(found.pid) ?? '?' }
+}
+
+/** Every descriptor by which a process has one of these sockets open, as far as it may be looked at. Reads all of /proc. */
+export function* whereOpen(inodes: ReadonlySet<number>): Generator<{ readonly pid: Pid; readonly fd: number }> {
+  const links = new Set([...inodes].map((inode) => `socket:[${inode}]`))
+  for (const pid of list('/proc').filter((entry) => /^\d+$/.test(entry)))
+    for (const fd of list(`/proc/${pid}/fd`))
+      if (links.has(linkOf(`/proc/${pid}/fd/${fd}`))) yield { pid: Number(pid), fd: Number(fd) }
 }
 
 /** Numbers of netlink(7), sock_diag(7), linux/inet_diag.h and linux/sock_diag.h. */

@@ -49,6 +49,8 @@ export interface Apps {
   change(name: AppName, event: AppEvent): AppState
   keepConfig(name: AppName, release: ReleaseNumber, kept: Kept): void
   config(name: AppName, release: ReleaseNumber): Kept
+  /** The uids of all users that a release of it was ever made for. */
+  uids(name: AppName): number[]
 
   workers(name: AppName, release: ReleaseNumber): WorkerRecord[]
   keepWorkers(name: AppName, release: ReleaseNumber, workers: readonly WorkerRecord[]): void
@@ -74,6 +76,7 @@ export function openApps(database: Database): Apps {
         before = excluded.before, on_disk = excluded.on_disk, reason = excluded.reason, since = excluded.since`),
     forgetRelease: database.prepare('DELETE FROM releases WHERE app = ? AND number = ?'),
     config: database.prepare('UPDATE releases SET config = ?, owner = ?, path = ? WHERE app = ? AND number = ?'),
+    uids: database.prepare(`SELECT DISTINCT owner ->> 'uid' AS uid FROM releases WHERE app = ? AND owner IS NOT NULL`),
     workers: database.prepare('SELECT * FROM workers WHERE app = ? AND release = ? ORDER BY worker'),
     noWorkers: database.prepare('DELETE FROM workers WHERE app = ? AND release = ?'),
     worker: database.prepare('INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?)'),
@@ -149,6 +152,7 @@ export function openApps(database: Database): Apps {
         path: String(found?.path),
       }
     },
+    uids: (name) => sql.uids.all(row(name).id).map(({ uid }) => Number(uid)),
     workers: (name, release) =>
       sql.workers.all(row(name).id, release).map((worker) => ({
         worker: Number(worker.worker),

@@ -72,13 +72,6 @@ test('while clients are served,', { skip: asRoot }, async (t) => {
     assert.equal((await node.client.status()).apps.length, 1)
   })
 
-  await t.test('a release of another user than the live one is refused', async (t) => {
-    const error = await errorOf(node.deploy(shopFolder(t, { config: 'user: nobody' })))
-    assert.equal(error.kind, 'usage')
-    assert.match([error.message, ...error.details].join('\n'), /v1 runs as root.*as nobody.*not built yet/)
-    await assertUnchanged(node, before)
-  })
-
   await t.test('a user who does not exist is named, and nothing is started', async (t) => {
     const error = await errorOf(node.deploy(shopFolder(t, { config: 'user: shopkeeper' })))
     assert.equal(error.kind, 'failed')

@@ -1,11 +1,11 @@
 /**
  * Holders: processes without any logic that only sleep and have inherited one socket each, so that it outlives the daemon. The next daemon
- * takes copies of the sockets from them (pidfd_getfd(2), Linux 5.6).
+ * takes copies of the sockets from them.
  */
 import { spawn } from 'node:child_process'
 import { cgroupPids, createCgroup, insideCgroup } from '../../linux/cgroup.ts'
-import { attempt, Descriptor } from '../../linux/ffi.ts'
-import { identify, isAlive, openPidfd, type ProcessIdentity, sendSignal } from '../../linux/process.ts'
+import type { Descriptor } from '../../linux/ffi.ts'
+import { copyDescriptor, identify, isAlive, type ProcessIdentity, sendSignal } from '../../linux/process.ts'
 import { shutDown, socketCookie } from '../../linux/sockets.ts'
 
 export interface Held {
@@ -41,11 +41,8 @@ export const findHeld = (cgroup: string): Held[] => cgroupPids(cgroup).flatMap((
 
 function heldBy(pid: number): Held | null {
   const holder = identify(pid)
-  using pidfd = openPidfd(pid)
-  if (holder === null || pidfd === null) return null
-  const fd = attempt('pidfd_getfd', pidfd.fd, heldAt, 0)
-  if (fd < 0) return null
-  const socket = new Descriptor(fd)
+  const socket = holder === null ? null : copyDescriptor(pid, heldAt)
+  if (holder === null || socket === null) return null
   return { socket, cookie: socketCookie(socket), holder }
 }
 

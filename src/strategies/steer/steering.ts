@@ -11,6 +11,7 @@ import { openKernel, removePins } from './kernel.ts'
 import { counterNames, portKey, type ReleaseRef, releaseKey, u32, u64, wordHold } from './layout.ts'
 import { type Listener, listenersFor } from './listeners.ts'
 import { bringIn, forgetApp, livingOf, takeOut, tidy } from './living.ts'
+import { type Lending, lendPorts } from './owner.ts'
 import { isSamePlace, openPark, placeOfPark } from './park.ts'
 import { type AppPort, declarePorts, leftPorts, portsOf } from './ports.ts'
 import { probe } from './probe.ts'
@@ -59,6 +60,8 @@ export interface Steering {
   listeners(ref: ReleaseRef): Listener[]
   /** The app's ports, those included that nobody declared and a release listens on. */
   ports(app: AppId): AppPort[]
+  /** Gives the app's sockets to the user who is about to open another one: a port is shared among sockets of one user only. */
+  lend(app: AppId, lending: Lending): void
   word(app: AppId): Word
   /**
    * Gives new connections to the release from now on (0: to none), all ports in one step. What nothing can serve is parked with `hold`, for as
@@ -136,6 +139,7 @@ export function openSteering({ pins, cgroup }: SteeringOptions): Steering {
     releases: () => hookedReleases(kernel),
     listeners: (ref) => listenersFor(maps, ref),
     ports: (app) => portsOf(maps, app),
+    lend: (app, lending) => lendPorts(maps, app, lending),
     word,
     switchTo: (app, release, { hold }) => {
       const key = u32(app)

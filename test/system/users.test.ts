@@ -1,0 +1,191 @@
+/** A release of another user than the one before: it shares the port all the same, and each worker of either is started again. */
+import '../support/namespace.ts'
+import assert from 'node:assert/strict'
+import { chmodSync } from 'node:fs'
+import { type TestContext, test } from 'node:test'
+import { identify, sendSignal } from '../../src/linux/process.ts'
+import { dumpTcp } from '../../src/linux/sock-diag.ts'
+import { resolveUser } from '../../src/linux/users.ts'
+import { ask, whoAnswers } from '../support/app.ts'
+import { assertNoneLost, type Load, losses, lostIn, startLoad } from '../support/load.ts'
+import { asRoot } from '../support/namespace.ts'
+import { startNode, type TestNode } from '../support/node.ts'
+import { needs } from '../support/packages.ts'
+import { lightLoad, logOf, shopFolder, shopPort } from '../support/shop.ts'
+
+const skip = asRoot || needs('python3')
+const clients = 3
+
+/** Python, since this checkout's own Node may lie where an ordinary user may not go. Its second port is declared nowhere. */
+const server = `
+import http.server, os, threading, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def do_GET(self):
+        body = f"{os.environ['CUTOVER_RELEASE']} pid {os.getpid()} uid {os.getuid()}\\n".encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format, *args):
+        pass
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+time.sleep(float(os.environ.get('LATE', 0)))
+public = Server(('0.0.0.0', ${shopPort}), Handler)
+threading.Thread(target=Server(('127.0.0.1', 9100), Handler).serve_forever, daemon=True).start()
+public.serve_forever()
+`
+
+const folderOf = (t: TestContext, user: string, more = '') =>
+  shopFolder(t, {
+    config: `run: /usr/bin/python3 server.py\nuser: ${user}\nworkers: 2\n${more}`,
+    files: { 'server.py': server },
+  })
+
+async function nodeForUsers(t: TestContext): Promise<TestNode> {
+  const node = await startNode(t)
+  chmodSync(node.place.home, 0o755)
+  return node
+}
+
+/** To whom the sockets on the port belong, park's among them. */
+const ownersOf = (port = shopPort) => [...new Set(dumpTcp({ states: ['listen'], port }).map(({ uid }) => uid))]
+
+const uidOf = (user: string) => resolveUser(user).uid
+
+/** `kill -9` of one worker of the release; resolves when another process is there for it and listens. */
+async function crash(node: TestNode, release: number): Promise<void> {
+  const of = async () => (await node.app('shop')).releases.find((one) => one.release === release)
+  const before = await of()
+  const [pid = 0] = before?.pids ?? []
+  const worker = identify(pid)
+  assert.ok(worker)
+  const listening = dumpTcp({ states: ['listen'], port: shopPort }).length
+  sendSignal(worker, 'SIGKILL')
+  for (;;) {
+    const now = await of()
+    const whole = dumpTcp({ states: ['listen'], port: shopPort }).length === listening
+    if (now?.restarts === (before?.restarts ?? 0) + 1 && whole && !now.pids.includes(pid)) return
+    assert.ok((now?.restarts ?? 0) <= (before?.restarts ?? 0) + 1, await logOf(node, release))
+  }
+}
+
+/** A crash takes with it what it was working on, a request a client at most. */
+async function assertOnlyInFlight(load: Load, crashes: number): Promise<void> {
+  const fates = await load.stop()
+  for (const fate of losses) if (fate !== 'reset' && fate !== 'cut') assert.equal(fates[fate], 0, fate)
+  assert.ok(lostIn(fates) <= crashes * clients, `${lostIn(fates)} requests were lost in ${crashes} crashes`)
+}
+
+test('a change of user loses nothing, nor does the way back, and workers of either user are started again', {
+  skip,
+}, async (t) => {
+  const node = await nodeForUsers(t)
+  await node.deploy(folderOf(t, 'daemon'))
+  await using load = await lightLoad()
+  await using kept = await startLoad({ kind: 'keep-alive', port: shopPort, clients, pauseMs: 15, timeoutMs: 30_000 })
+  const { warnings } = await node.deploy(folderOf(t, 'nobody'))
+  assert.match(warnings.join(), /v1 runs as daemon, and this release as nobody: .*EADDRINUSE/)
+  assert.match(await ask(), new RegExp(`^v2 pid \\d+ uid ${uidOf('nobody')}$`, 'm'))
+  assert.deepEqual(ownersOf(), [uidOf('nobody')])
+  await load.until('the new release serves', ({ answered }) => (answered.v2 ?? 0) > 20)
+  await node.rollback('shop')
+  assert.equal(await whoAnswers(), 'v1')
+  assert.equal(await whoAnswers(9100), 'v1', 'a port that nobody declared')
+  assert.deepEqual(ownersOf(), [uidOf('daemon')])
+  await node.rollback('shop', { to: 2 })
+  assertNoneLost(await kept.stop())
+  assertNoneLost(await load.snapshot())
+
+  await crash(node, 1)
+  await crash(node, 2)
+  await crash(node, 1)
+  await crash(node, 2)
+  assert.equal(await whoAnswers(), 'v2')
+  await node.rollback('shop', { to: 1 })
+  assert.equal(await whoAnswers(), 'v1')
+  await assertOnlyInFlight(load, 4)
+})
+
+test('a release of another user that does not run any more is started for a rollback', { skip }, async (t) => {
+  const node = await nodeForUsers(t)
+  const none = 'standby: {keep: 0}'
+  await node.deploy(folderOf(t, 'nobody', none))
+  await using load = await lightLoad()
+  await node.deploy(folderOf(t, 'root', none))
+  await node.settled('shop')
+  assert.match(await ask(), /^v2 .* uid 0$/m)
+  await node.rollback('shop')
+  assert.match(await ask(), new RegExp(`^v1 .* uid ${uidOf('nobody')}$`, 'm'))
+  assertNoneLost(await load.stop())
+})
+
+test('after a release of another user that failed, and after the daemon was killed, workers are started again', {
+  skip,
+}, async (t) => {
+  const node = await nodeForUsers(t)
+  await node.deploy(folderOf(t, 'daemon'))
+  await using load = await lightLoad()
+  const failing = shopFolder(t, { config: 'run: "false"\nuser: nobody\nhealth: {tcp: true}' })
+  await assert.rejects(node.deploy(failing), /never went live/)
+  assert.deepEqual(ownersOf(), [uidOf('daemon')])
+  await crash(node, 1)
+  await node.deploy(folderOf(t, 'nobody'))
+  await node.killDaemon()
+  await node.client.status()
+  await crash(node, 1)
+  await crash(node, 3)
+  await assertOnlyInFlight(load, 3)
+})
+
+test('a worker that crashes while a release of another user is starting is started again, and the other goes live', {
+  skip,
+}, async (t) => {
+  const node = await nodeForUsers(t)
+  await node.deploy(folderOf(t, 'daemon'))
+  await using load = await lightLoad()
+  const deploying = node.deploy(folderOf(t, 'nobody', 'env: {LATE: 2.5}'))
+  while (!(await node.app('shop')).releases.some(({ state, pids }) => state === 'starting' && pids.length === 2));
+  await crash(node, 1)
+  assert.equal((await node.app('shop')).active, 1)
+  await deploying
+  assert.equal(await whoAnswers(), 'v2')
+  await assertOnlyInFlight(load, 1)
+})
+
+test('releases that take another user by themselves, before they bind, follow each other', { skip }, async (t) => {
+  const node = await nodeForUsers(t)
+  const config = 'run: /usr/bin/python3 server.py\nuser: root'
+  const files = { 'server.py': server.replace('\npublic', `\nos.setuid(${uidOf('www-data')})\npublic`) }
+  await node.deploy(shopFolder(t, { config, files }))
+  await using load = await lightLoad()
+  await node.deploy(shopFolder(t, { config, files }))
+  assert.match(await ask(), new RegExp(`^v2 pid \\d+ uid ${uidOf('www-data')}$`, 'm'))
+  await crash(node, 2)
+  await node.rollback('shop')
+  assert.equal(await whoAnswers(), 'v1')
+  await assertOnlyInFlight(load, 1)
+})
+
+test('an ordinary user has the app’s own port below 1024, and no other', { skip }, async (t) => {
+  const node = await nodeForUsers(t)
+  const tries = `
+import socket
+for port in (80, 81, 443):
+    try:
+        with socket.socket() as s: s.bind(('0.0.0.0', port))
+        print(port, 'had', flush=True)
+    except OSError as error:
+        print(port, error.strerror, flush=True)
+`
+  const own = server.replaceAll(String(shopPort), '80')
+  const config = 'run: /usr/bin/python3 server.py\nport: 80\nuser: nobody'
+  await node.deploy(shopFolder(t, { config, files: { 'server.py': tries + own } }))
+  assert.match(await logOf(node, 1), /^80 had\n81 Permission denied\n443 Permission denied$/m)
+})
