@@ -55,5 +55,7 @@ export interface AppConfig {
   readonly standbyKeep: number
   readonly holdMs: number
   readonly retain: number
+  /** How much room the log of a release may take on the disk. */
+  readonly logMaxBytes: number
   readonly ignore: readonly string[]
 }

@@ -10,6 +10,7 @@ import {
   integer,
   line,
   scalar,
+  size,
   stopSignal,
   text,
 } from './config-values.ts'
@@ -73,6 +74,11 @@ const warmupEntry = z.strictObject(
 const standby = z.strictObject(
   { keep: integer(0, maxStandby).default(1), mode: choice(['awake'], ['asleep', 'stopped']).default('awake') },
   { error: expected('a map like {keep: 1}') },
+)
+
+const logs = z.strictObject(
+  { max: size({ atLeast: 1_000_000, spoken: '1MB' }).prefault('100MB') },
+  { error: expected('a map like {max: 100MB}') },
 )
 
 const envName = z.string().regex(/^(?!PORT$|CUTOVER_)[A-Za-z_][A-Za-z0-9_]*$/, {
@@ -142,6 +148,7 @@ const keys = {
     .prefault('5s')
     .describe('How long new connections wait while nothing can serve them. 0s: they are refused.'),
   retain: integer(1, 1000).default(5).describe('Releases that were live once and are kept on disk.'),
+  logs: logs.prefault({}).describe('How much of its log each release keeps on the disk: the newest part.'),
   ignore: listOf(line('a path or pattern'), 'a list of paths, like [tmp, "*.log"]')
     .default([])
     .describe('Paths left out of the release, as in a .gitignore.'),
@@ -159,11 +166,12 @@ export const mapsOfConfig: Readonly<
 > = {
   '': {
     built: pattern(keys),
-    later: ['processes', 'exclusive', 'linger', 'bake', 'failover', 'canary', 'logs'],
+    later: ['processes', 'exclusive', 'linger', 'bake', 'failover', 'canary'],
   },
   'ports.*': { built: pattern(portEntry.shape), later: ['address'] },
   health: { built: pattern(healthMap.in.shape), later: [] },
   'warmup.*': { built: pattern(warmupEntry.shape), later: [] },
+  logs: { built: pattern(logs.shape), later: [] },
   standby: { built: pattern(standby.shape), later: ['sleep_after', 'rehearse_every'] },
 }
 

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { StopStep } from './app-config.ts'
 import { splitCommand } from './command-words.ts'
 import { durationForm, longestDuration, parseDuration } from './duration.ts'
+import { parseSize, sizeForm } from './size.ts'
 
 /** An error for a value that is missing or not what was expected. */
 export const expected =
@@ -43,6 +44,21 @@ export function duration({ atLeast = 0 } = {}) {
         input: written,
         message: `expected ${limits}at most ${longestDuration / 3_600_000}h, not ${written}`,
       })
+      return z.NEVER
+    })
+}
+
+/** Bytes, from so many on. */
+export function size({ atLeast, spoken }: { readonly atLeast: number; readonly spoken: string }) {
+  const error = expected(sizeForm)
+  return z
+    .string({ error })
+    .regex(/^\d{1,6}(\.\d{1,3})?(KB|MB|GB)$/, { error })
+    .transform((written, context) => {
+      const bytes = parseSize(written)
+      if (bytes !== null && bytes >= atLeast) return bytes
+      const message = `expected at least ${spoken}, not ${written}`
+      context.issues.push({ code: 'custom', input: written, message })
       return z.NEVER
     })
 }

@@ -74,6 +74,7 @@ function toConfig(written: ConfigFile, cores: number): AppConfig {
     standbyKeep: written.standby.keep,
     holdMs: written.hold,
     retain: written.retain,
+    logMaxBytes: written.logs.max,
     ignore: written.ignore,
   }
 }

@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { activeOf } from '../core/app.ts'
 import { type DoctorCheck, type DoctorReport, schema } from '../core/documents.ts'
+import { canLetGo } from '../instances/log-hole.ts'
 import { cgroupId, createCgroup, insideCgroup, removeCgroup } from '../linux/cgroup.ts'
 import { openPidfd } from '../linux/process.ts'
 import { dumpTcp } from '../linux/sock-diag.ts'
+import type { Home } from '../store/home.ts'
 import type { Node } from './node.ts'
 import { endSteeringIfUnused } from './release-ports.ts'
 
@@ -20,7 +22,11 @@ export async function doctor(node: Node): Promise<DoctorReport> {
   ]
   endSteeringIfUnused(node)
   const works = needed.every(({ ok }) => ok)
-  return { schema, strategy: works ? 'steer' : null, checks: [...needed, ...rootApps(node)] }
+  return {
+    schema,
+    strategy: works ? 'steer' : null,
+    checks: [...needed, tried('logs', () => letGoOfLogs(node.home)), ...rootApps(node)],
+  }
 }
 
 function tried(check: string, attempt: () => string): DoctorCheck {
@@ -61,6 +67,13 @@ function openOwnPidfd(): string {
   using pidfd = openPidfd(process.pid)
   if (pidfd === null) throw new Error('pidfd_open found no descriptor for a running process')
   return 'processes are known by descriptor'
+}
+
+/** An app runs without it, but its log grows without end. */
+function letGoOfLogs({ directory }: Home): string {
+  if (!canLetGo(directory))
+    throw new Error(`the file system of ${directory} cannot let go of the beginning of a file: logs grow without end`)
+  return 'the oldest part of a log is let go where it passes its max'
 }
 
 /** Not a hindrance, but worth knowing. */

@@ -1,11 +1,10 @@
 /** One node as the engine sees it: what it knows, what runs on it, and the kernel's part. Every file of this folder works on it. */
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AppState, activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import type { Instance } from '../instances/instance.ts'
-import { markLogTimes } from '../instances/log-times.ts'
 import { cgroupRoot, leaveCgroup } from '../linux/cgroup.ts'
 import { findBpffs } from '../linux/mounts.ts'
 import type { User } from '../linux/users.ts'
@@ -15,6 +14,7 @@ import type { Store } from '../store/store.ts'
 import type { ReleaseRef, Steering } from '../strategies/steer/steering.ts'
 import type { Log } from './engine.ts'
 import { createLocks, type Locks } from './locks.ts'
+import { createLogWatches, type LogWatches } from './log-watches.ts'
 import type { Parts } from './parts.ts'
 
 /** A release whose processes run. */
@@ -28,7 +28,7 @@ export interface Running {
   readonly instance: Instance
 }
 
-export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | 'cgroups'> {
+export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | 'cgroups'>, LogWatches {
   readonly home: Home
   readonly store: Store
   readonly log: Log
@@ -48,10 +48,6 @@ export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | '
   /** Takes all of the kernel's part away. Nothing may run any more. */
   endSteering(): void
   readonly running: Map<string, Running>
-  /** Keeps the times of what the app logs from now on; each app has one watch. */
-  watchLogs(app: AppName): void
-  /** Ends the watch of this app, or of all. */
-  unwatchLogs(app?: AppName): void
   /** A release that an operation is about to start: its files stay. */
   readonly wanted: Map<AppName, ReleaseNumber>
   /** What goes on after an operation has ended, by name. */
@@ -80,8 +76,8 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
     bpffs.mount(home.bpffs)
     return home.bpffs
   }
-  const watches = new Map<AppName, Disposable>()
   return {
+    ...createLogWatches(home, store, log),
     home,
     store,
     log,
@@ -116,18 +112,6 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
       rmSync(home.bpffs, { recursive: true, force: true })
     },
     running: new Map(),
-    watchLogs: (app) => {
-      if (watches.has(app)) return
-      mkdirSync(home.logs(app), { recursive: true })
-      watches.set(app, markLogTimes(home.logs(app)))
-    },
-    unwatchLogs: (app) => {
-      for (const [name, watch] of watches) {
-        if (app !== undefined && app !== name) continue
-        watch[Symbol.dispose]()
-        watches.delete(name)
-      }
-    },
     wanted: new Map(),
     background: new Map(),
   }

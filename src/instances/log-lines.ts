@@ -1,6 +1,8 @@
 /** Reading a file that an app goes on writing, line by line, without holding more than a line of it. */
 import { watch } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import { keptOf } from './log-hole.ts'
+import { ownLine } from './notes.ts'
 
 /** Longer lines come in pieces of this many bytes. */
 export const maxLineBytes = 65_536
@@ -11,6 +13,7 @@ const newline = 0x0a
 /**
  * The lines from the offset on, without their ends. With `until` it goes on as the file grows, told by inotify, until that signal aborts; then
  * it gives what was written by then, and ends. Without it ends at the end of the file. A file that was cut to nothing is read from its new start.
+ * In place of lines that were let go before they were read there is one that says so.
  */
 export async function* linesFrom(file: string, offset: number, until: AbortSignal | null): AsyncGenerator<string> {
   await using handle = await open(file, 'r')
@@ -18,6 +21,8 @@ export async function* linesFrom(file: string, offset: number, until: AbortSigna
   const block = Buffer.alloc(blockBytes)
   let at = offset
   let pending = Buffer.alloc(0)
+  /** Bytes that were let go before they were read. */
+  let lost = 0
   /** What the file held when `until` aborted: one that grows faster than it is read must not keep us here. */
   let end = Number.POSITIVE_INFINITY
   for (;;) {
@@ -25,6 +30,15 @@ export async function* linesFrom(file: string, offset: number, until: AbortSigna
     if (until?.aborted && end === Number.POSITIVE_INFINITY) end = (await handle.stat()).size
     const { bytesRead } = await handle.read(block, 0, Math.min(blockBytes, Math.max(0, end - at)), at)
     if (bytesRead > 0) {
+      const kept = block.subarray(0, bytesRead).includes(0) ? keptOf(handle.fd) : null
+      if (kept !== null && at < kept.from) {
+        lost += kept.line - at
+        at = kept.line
+        pending = Buffer.alloc(0)
+        continue
+      }
+      if (lost > 0) yield ownLine(`${megabytes(lost)} of older lines were let go (logs: {max})`)
+      lost = 0
       at += bytesRead
       const bytes = Buffer.concat([pending, block.subarray(0, bytesRead)])
       let from = 0
@@ -46,20 +60,34 @@ export async function* linesFrom(file: string, offset: number, until: AbortSigna
   }
 }
 
-/** Where the last `count` lines begin. Reads from the end, in blocks. */
+/**
+ * Where the last `count` lines begin, pieces of a long one counted as such; 0 if fewer are kept. Reads from the end, in blocks, and not more
+ * than that many lines can be.
+ */
 export async function offsetOfLast(handle: FileHandle, count: number): Promise<number> {
   const { size } = await handle.stat()
   if (count <= 0) return size
+  const kept = keptOf(handle.fd)
   const block = Buffer.alloc(blockBytes)
   let left = count
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - blockBytes)
+  let lineEnd = size
+  for (let end = size; end > kept.line; ) {
+    const start = Math.max(kept.line, end - blockBytes)
     const { bytesRead } = await handle.read(block, 0, end - start, start)
     for (let at = bytesRead - 1; at >= 0; at--) {
-      // The newline at the very end closes the last line, it does not begin another one.
-      if (block[at] !== newline || start + at === size - 1) continue
-      if (--left === 0) return start + at + 1
+      if (block[at] !== newline) continue
+      if (start + at === size - 1) {
+        // It closes the last line, and does not begin another one.
+        lineEnd = size - 1
+        continue
+      }
+      const begin = start + at + 1
+      const pieces = Math.max(1, Math.ceil((lineEnd - begin) / maxLineBytes))
+      if (pieces >= left) return begin + (pieces - left) * maxLineBytes
+      left -= pieces
+      lineEnd = begin - 1
     }
+    if (lineEnd - start > left * maxLineBytes) return lineEnd - left * maxLineBytes
     end = start
   }
   return 0
@@ -71,6 +99,8 @@ function nextEnd(bytes: Buffer, from: number): number {
   if (end !== -1 && end - from <= maxLineBytes) return end
   return bytes.length - from > maxLineBytes ? from + maxLineBytes : -1
 }
+
+const megabytes = (bytes: number): string => `${Math.max(0.1, bytes / 1_000_000).toFixed(1)} MB`
 
 /** Bytes that are no UTF-8 become U+FFFD. */
 const text = (line: Buffer): string => line.toString('utf8').replace(/\r$/, '')

@@ -2,8 +2,9 @@
  * When which part of a log was written. Apps write their logs themselves and need not put a time on a line, so the daemon keeps marks beside
  * each log, `v4.log.times`: "at this time the log was this long", a line of fixed width each, at most one a second.
  */
-import { appendFileSync, closeSync, openSync, readdirSync, readSync, statSync, watch } from 'node:fs'
+import { appendFileSync, closeSync, openSync, readdirSync, readSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
+import { whenItGrows } from './log-watch.ts'
 
 const suffix = '.times'
 
@@ -14,51 +15,28 @@ const restMs = 1000
 /** `2026-01-31T12:00:00.000Z 000000000012345\n` */
 const markBytes = 24 + 1 + 15 + 1
 
-/**
- * Keeps the marks of every `*.log` in the directory until it is disposed. inotify says when a log grows; after a mark the watch rests for a
- * second, so that an app that prints without pause costs one look a second and not one a line.
- */
+/** Keeps the marks of every `*.log` in the directory until it is disposed. */
 export function markLogTimes(directory: string): Disposable {
   const sizes = new Map<string, number>()
-  let watcher: Disposable | null = null
-  let rest: NodeJS.Timeout | null = null
-  let over = false
-
-  const markGrown = (): boolean => {
+  return whenItGrows(directory, restMs, () => {
     let grown = false
     for (const file of readdirSync(directory).filter((name) => name.endsWith('.log'))) {
       const path = join(directory, file)
       const size = sizeOf(path)
       if (size === (sizes.get(file) ?? lastMark(path)?.offset ?? 0)) continue
+      addMark(timesOf(path), size)
       sizes.set(file, size)
-      appendFileSync(path + suffix, markOf(new Date(), size), { mode: 0o640 })
       grown = true
     }
     return grown
-  }
-  const look = () => {
-    rest = null
-    // First watch, then look: what is written in between is told.
-    watcher ??= watching(directory, changed)
-    if (attempt(markGrown)) pause()
-  }
-  const changed = () => {
-    attempt(markGrown)
-    pause()
-  }
-  const pause = () => {
-    watcher?.[Symbol.dispose]()
-    watcher = null
-    if (!over) rest ??= setTimeout(look, restMs).unref()
-  }
-  look()
-  return {
-    [Symbol.dispose]: () => {
-      over = true
-      watcher?.[Symbol.dispose]()
-      if (rest !== null) clearTimeout(rest)
-    },
-  }
+  })
+}
+
+/** A mark of which the full disk took only a part is written over: they all have one width. */
+function addMark(path: string, size: number): void {
+  const part = sizeOf(path) % markBytes
+  if (part > 0) truncateSync(path, sizeOf(path) - part)
+  appendFileSync(path, markOf(new Date(), size), { mode: 0o640 })
 }
 
 /** Where in the log the lines that were written at that time or later begin, to the second, rather too early than too late. */
@@ -87,15 +65,16 @@ const lastMark = (log: string): Mark | null =>
   withMarks<Mark | null>(log, null, (count, markAt) => (count === 0 ? null : markAt(count - 1)))
 
 function withMarks<T>(log: string, otherwise: T, act: (count: number, markAt: (index: number) => Mark) => T): T {
-  const path = log + suffix
+  const path = timesOf(log)
   if (sizeOf(path) === 0) return otherwise
   const file = openSync(path, 'r')
   try {
     const line = Buffer.alloc(markBytes)
     return act(Math.floor(sizeOf(path) / markBytes), (index) => {
       readSync(file, line, 0, markBytes, index * markBytes)
-      const [time = '', offset = '0'] = line.toString('latin1').trimEnd().split(' ')
-      return { time, offset: Number(offset) }
+      const [time = '', offset] = line.toString('latin1').trimEnd().split(' ')
+      // The oldest marks may be a hole by now: their zeros come before any time.
+      return { time, offset: Number(offset ?? 0) }
     })
   } finally {
     closeSync(file)
@@ -103,19 +82,3 @@ function withMarks<T>(log: string, otherwise: T, act: (count: number, markAt: (i
 }
 
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
-
-function watching(directory: string, changed: () => void): Disposable | null {
-  return attempt(() => {
-    const watcher = watch(directory, { persistent: false }, changed).on('error', changed)
-    return { [Symbol.dispose]: () => watcher.close() }
-  })
-}
-
-/** Marks are a comfort: a full disk, or a log directory that is being removed, must not disturb the daemon. */
-function attempt<T>(act: () => T): T | null {
-  try {
-    return act()
-  } catch {
-    return null
-  }
-}

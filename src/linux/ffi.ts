@@ -38,6 +38,7 @@ export class SystemError extends Error {
 const numbers = {
   x64: {
     close: 3,
+    lseek: 8,
     ioctl: 16,
     socket: 41,
     connect: 42,
@@ -50,6 +51,7 @@ const numbers = {
     setsockopt: 54,
     getsockopt: 55,
     flock: 73,
+    fallocate: 285,
     accept4: 288,
     mount: 165,
     umount2: 166,
@@ -61,6 +63,7 @@ const numbers = {
   },
   arm64: {
     close: 57,
+    lseek: 62,
     ioctl: 29,
     socket: 198,
     connect: 203,
@@ -73,6 +76,7 @@ const numbers = {
     setsockopt: 208,
     getsockopt: 209,
     flock: 32,
+    fallocate: 47,
     accept4: 242,
     mount: 40,
     umount2: 39,

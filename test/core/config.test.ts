@@ -43,6 +43,7 @@ test('app, run and port are enough, and all else has the defaults of the contrac
     standbyKeep: 1,
     holdMs: 5000,
     retain: 5,
+    logMaxBytes: 100_000_000,
     ignore: [],
   })
 })
@@ -70,6 +71,7 @@ stop_timeout: 0s
 standby: {keep: 2, mode: awake}
 hold: 0s
 retain: 9
+logs: {max: 1.5GB}
 ignore: [tmp, '*.log']
 x-mine: {anything: [goes]}
 `)
@@ -81,6 +83,7 @@ x-mine: {anything: [goes]}
   assert.deepEqual(config.build, ['sh', '-c', 'npm ci && npm run build'])
   assert.deepEqual(config.release, ['npm', 'run', 'migrate all'])
   assert.equal(config.workers, 2)
+  assert.equal(config.logMaxBytes, 1_500_000_000)
   assert.deepEqual(config.env, { DEBUG: 'true', VERSION: '1.10', MODE: '0755', TEXT: '' })
   assert.deepEqual(config.envFiles, ['.env', '/etc/shop.env'])
   assert.equal(config.user, '1000')
@@ -145,7 +148,6 @@ test('what the contract has and is not built yet is refused as that, even where 
     'bake: {for: 60s}',
     'failover: never',
     'canary: 10%',
-    'logs: {max: 100MB}',
     'standby: {sleep_after: 1m}',
     'standby: {rehearse_every: 15m}',
     'standby: {mode: asleep}',
@@ -186,6 +188,7 @@ retain: 0
 workers: none
 shared: [../other, /etc]
 stop_signal: [10s, TERM]
+logs: {max: 100 MB}
 `
   assert.deepEqual(problems(text), [
     '1: app: expected a name like shop: a to z, 0 to 9 and -, at most 40, not "Shop"',
@@ -202,7 +205,14 @@ stop_signal: [10s, TERM]
     `14: shared[0]: expected a path inside the app's folder, like uploads, not "../other"`,
     `14: shared[1]: expected a path inside the app's folder, like uploads, not "/etc"`,
     '15: stop_signal: each wait has to follow a signal',
+    '16: logs.max: expected a size like 512KB, 100MB or 2GB, not "100 MB"',
   ])
+})
+
+test('the log of a release has room for something', () => {
+  assert.deepEqual(problems(`${least}logs: {max: 999KB}`), ['4: logs.max: expected at least 1MB, not 999KB'])
+  assert.equal(parse(`${least}logs: {max: 1MB}`).logMaxBytes, 1_000_000)
+  assert.deepEqual(problems(`${least}logs: 1MB`), ['4: logs: expected a map like {max: 100MB}, not "1MB"'])
 })
 
 test('one of port and ports is needed, and no port twice', () => {

@@ -154,9 +154,9 @@ test('logs -f goes on with each new line as the app writes it', options, async (
     await pause(50)
   }
   await ask('/say?what=goodbye')
-  await watching.until(() => told.includes('goodbye'))
+  await watching.until(() => told.includes('v1  goodbye'))
   await watching.end()
-  assert.deepEqual([...new Set(told)], ['hello', 'goodbye'])
+  assert.deepEqual([...new Set(told)], ['v1  hello', 'v1  goodbye'])
 })
 
 test('logs -f goes on with the release that goes live meanwhile', options, async (t) => {

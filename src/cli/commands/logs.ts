@@ -2,11 +2,11 @@ import { Command } from 'commander'
 import { schema } from '../../core/documents.ts'
 import { parseDuration } from '../../core/duration.ts'
 import { usageError } from '../../core/errors.ts'
-import { named, type ReleaseNumber } from '../../core/words.ts'
+import { named as nameOf, type ReleaseNumber } from '../../core/words.ts'
 import type { LogLine } from '../../engine/engine.ts'
 import { appNamedOrMeant, connect } from '../connect.ts'
 import { appArgument, asCount, asRelease, jsonOption } from '../options.ts'
-import { note, say, sayJson, whenPrinted } from '../print.ts'
+import { say, sayJson, styled, whenPrinted } from '../print.ts'
 import { printable } from '../text.ts'
 
 interface Options {
@@ -22,7 +22,7 @@ const most = 1_000_000
 export const command = (): Command =>
   new Command('logs')
     .description(
-      'What an app wrote to stdout and stderr. Control characters are shown as what they are, except with --json.',
+      'What an app wrote to stdout and stderr, as far as it is kept (logs: {max}). Control characters are shown as what they are, except with --json.',
     )
     .argument('[APP]', appArgument)
     .option('-f, --follow', 'go on with each new line')
@@ -34,7 +34,7 @@ export const command = (): Command =>
       'after',
       `
 Examples:
-  cutover logs shop -f              the last lines, then each new one
+  cutover logs shop -f              the last lines, then each new one, with its release
   cutover logs --since 10m          of the last ten minutes
   cutover logs shop --release v6    of a release that failed, for one`,
     )
@@ -54,18 +54,17 @@ async function logs(
     ...(release !== undefined && { release }),
   })
   if (json && !follow) return sayJson({ schema, lines: await Array.fromAsync(log) })
-  await printAll(log, json)
+  await printAll(log, { json, named: follow && release === undefined })
 }
 
-async function printAll(log: AsyncIterable<LogLine>, json: boolean): Promise<void> {
-  let last: ReleaseNumber | null = null
+/** Whoever follows an app sees the lines of several releases: each then says whose it is. */
+async function printAll(
+  log: AsyncIterable<LogLine>,
+  { json, named }: { json: boolean; named: boolean },
+): Promise<void> {
   for await (const line of log) {
     if (json) sayJson({ schema, ...line })
-    else {
-      if (last !== null && last !== line.release) note(`${named(line.release)}:`)
-      say(printable(line.line))
-    }
-    last = line.release
+    else say(`${named ? `${styled('cyan', nameOf(line.release), process.stdout)}  ` : ''}${printable(line.line)}`)
     await whenPrinted()
   }
 }
