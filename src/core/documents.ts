@@ -121,6 +121,8 @@ export interface AppStatus {
   readonly releases: readonly ReleaseStatus[]
   /** What is under way: "deploy of v6 by root since 10 s". */
   readonly busy: string | null
+  /** What the daemon found half done, or not running, when it started, and what it made of it; null once somebody did something with the app. */
+  readonly found: string | null
 }
 
 export interface Status {

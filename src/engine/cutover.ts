@@ -5,6 +5,7 @@ import { type Actor, type OperationKind, type Receipt, schema } from '../core/do
 import { named, type ReleaseNumber } from '../core/words.ts'
 import { type Drops, droppedSince, dropsAt, openConnections } from './connections.ts'
 import { declare } from './declare.ts'
+import { daemon } from './found.ts'
 import { allRunning, type Node, now, type Running, runningOf } from './node.ts'
 import { settle } from './settle.ts'
 import type { Steps } from './steps.ts'
@@ -34,15 +35,25 @@ export function beginOperation(
   }: { app: string; release: ReleaseNumber | null; kind: OperationKind; step: string; by: Actor; steps: Steps },
 ): Operation {
   const id = node.store.operations.begin(app, kind, release, step, by)
-  steps.before = (next) => node.store.operations.step(id, next)
+  if (by !== daemon) node.found.delete(app)
   node.store.events.add(
     `${kind}-began`,
     `${kind} of ${app}${release === null ? '' : ` ${named(release)}`} by ${by.name}`,
     app,
     release ?? undefined,
   )
+  return operationOf(node, app, { id, kind, by, steps, started: now() })
+}
+
+/** Goes on with an operation that was written down: by this daemon, or by one that ended during it. */
+export function operationOf(
+  node: Node,
+  app: string,
+  written: Pick<Operation, 'id' | 'kind' | 'by' | 'steps' | 'started'>,
+): Operation {
+  written.steps.before = (next) => node.store.operations.step(written.id, next)
   const previous = activeOf(node.store.apps.state(app))?.number ?? null
-  return { id, kind, by, steps, started: now(), previous, drops: dropsAt(listenedPorts(node, app)) }
+  return { ...written, previous, drops: dropsAt(listenedPorts(node, app)) }
 }
 
 /**

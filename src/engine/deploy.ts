@@ -1,6 +1,5 @@
 /** A deploy, from the app's folder to a live release: copy, build, release command, bring-up, cutover. Until the cutover all of it is undone if it fails. */
 
-import { activeOf, findRelease } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import { nextRelease } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
@@ -12,15 +11,13 @@ import { commitOf } from '../store/files/commit.ts'
 import { readEnvFiles } from '../store/files/environment.ts'
 import type { LeftOut } from '../store/files/survey.ts'
 import { bringUp, type Proven } from './bring-up.ts'
-import { cleanUp, tried, writeFailure } from './clean-up.ts'
 import { beginOperation, cutOver, endOperation, type Operation } from './cutover.ts'
 import type { DeployRequest, Report } from './engine.ts'
-import { explain, reasonOf } from './failed-message.ts'
+import { giveUp } from './give-up.ts'
 import { setupOf } from './instance-spec.ts'
 import { type Node, now } from './node.ts'
 import { claimedPort, requireFreeWildcards } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
-import { releasePorts } from './release-ports.ts'
 import { createSteps } from './steps.ts'
 
 /**
@@ -71,44 +68,12 @@ export async function deploy(
     })
     live = { proven, us }
   } catch (error) {
-    throw await undo(node, config, release, operation, error, signal, leftOut)
+    const { app, deployTimeoutMs } = config
+    const aborted = signal.aborted
+    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, aborted, leftOut, files: true })
   }
   if (live.proven.http === true) node.store.apps.speaksHttp(config.app)
   return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs })
-}
-
-/** Everything of the release is taken away but its log. Resolves to the error for whoever asked. */
-async function undo(
-  node: Node,
-  config: AppConfig,
-  release: ReleaseNumber,
-  operation: Operation,
-  error: unknown,
-  signal: AbortSignal,
-  leftOut: readonly LeftOut[],
-): Promise<unknown> {
-  const { app, deployTimeoutMs } = config
-  const step = operation.steps.failed
-  const explained = await explain(node, {
-    app,
-    release,
-    step,
-    error,
-    deployTimeoutMs,
-    aborted: signal.aborted,
-    leftOut,
-  })
-  const reason = reasonOf(explained, error)
-  const state = node.store.apps.state(app)
-  // It was made active and the kernel could not be told: the next daemon finishes that. Nothing of it may be taken away.
-  if (activeOf(state)?.number !== release) {
-    await cleanUp(node, app, release, { files: true })
-    if (findRelease(state, release) !== null) writeFailure(node, app, release, reason)
-    await tried(node, `give the ports of ${app} back`, () => releasePorts(node, app))
-  }
-  node.store.operations.end(operation.id, signal.aborted ? 'aborted' : 'failed', reason)
-  node.store.events.add('deploy-failed', reason, app, release)
-  return explained
 }
 
 /** The release is written down before anything of it exists. */
@@ -119,8 +84,7 @@ function stage(
   around: { readonly owner: User; readonly path: string },
   label: string | null,
 ): void {
-  node.store.apps.change(config.app, { type: 'stage', release, label, at: now() })
-  node.store.apps.keepConfig(config.app, release, { config, ...around })
+  node.store.apps.change(config.app, { type: 'stage', release, label, at: now() }, { config, ...around })
 }
 
 async function copy(

@@ -48,6 +48,8 @@ export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | '
   /** Takes all of the kernel's part away. Nothing may run any more. */
   endSteering(): void
   readonly running: Map<string, Running>
+  /** What this daemon found of an app when it started, in words; until the next operation of that app. */
+  readonly found: Map<AppName, string>
   /** A release that an operation is about to start: its files stay. */
   readonly wanted: Map<AppName, ReleaseNumber>
   /** What goes on after an operation has ended, by name. */
@@ -112,6 +114,7 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
       rmSync(home.bpffs, { recursive: true, force: true })
     },
     running: new Map(),
+    found: new Map(),
     wanted: new Map(),
     background: new Map(),
   }

@@ -3,11 +3,9 @@ import { rollbackTarget } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
 import { bringUp, type Proven } from './bring-up.ts'
-import { tried, writeFailure } from './clean-up.ts'
 import { beginOperation, cutOver, endOperation } from './cutover.ts'
-import { declare } from './declare.ts'
 import type { Report, RollbackRequest } from './engine.ts'
-import { explain, reasonOf } from './failed-message.ts'
+import { giveUp } from './give-up.ts'
 import { type Node, now, type Running, runningOf } from './node.ts'
 import { retire } from './settle.ts'
 import { createSteps, type Steps } from './steps.ts'
@@ -45,7 +43,9 @@ export async function rollback(
     })
     live = { running, readyMs, us }
   } catch (error) {
-    throw await giveUp(node, app, release, operation.id, steps.failed, error, signal)
+    const { deployTimeoutMs } = node.store.apps.config(app, release).config
+    const aborted = signal.aborted
+    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, aborted, leftOut: [], files: false })
   } finally {
     node.wanted.delete(app)
   }
@@ -78,39 +78,4 @@ async function startAgain(
     signal.throwIfAborted()
   }
   return await bringUp(node, { app, release, steps, signal })
-}
-
-async function giveUp(
-  node: Node,
-  app: string,
-  release: ReleaseNumber,
-  operation: number,
-  step: Parameters<typeof explain>[1]['step'],
-  error: unknown,
-  signal: AbortSignal,
-): Promise<unknown> {
-  const { deployTimeoutMs } = node.store.apps.config(app, release).config
-  const explained = await explain(node, {
-    app,
-    release,
-    step,
-    error,
-    deployTimeoutMs,
-    aborted: signal.aborted,
-    leftOut: [],
-  })
-  const reason = reasonOf(explained, error)
-  const state = node.store.apps.state(app).releases.find(({ number }) => number === release)?.state
-  if (state === 'starting' || state === 'warming' || state === 'ready') {
-    writeFailure(node, app, release, reason)
-  }
-  await tried(node, `declare the ports of ${app}`, () => declare(node, app))
-  node.store.operations.end(operation, signal.aborted ? 'aborted' : 'failed', reason)
-  node.store.events.add(
-    'rollback-failed',
-    `the rollback of ${app} to ${named(release)} failed: ${reason}`,
-    app,
-    release,
-  )
-  return explained
 }

@@ -99,7 +99,7 @@ function prune(node: Node, app: AppName): void {
 }
 
 /** The log of a release goes with its files; of those that never went live as many are kept. */
-function removeLog(node: Node, app: AppName, release: ReleaseNumber): void {
+export function removeLog(node: Node, app: AppName, release: ReleaseNumber): void {
   const log = node.home.log(app, release)
   for (const file of [log, timesOf(log)]) node.files.removeFile(file)
 }

@@ -45,6 +45,7 @@ export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
         .map((record) => releaseStatus(app.name, record, all))
         .reverse(),
       busy: node.locks.holder(app.name),
+      found: node.found.get(app.name) ?? null,
     }
   }
 

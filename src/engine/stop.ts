@@ -2,11 +2,11 @@
 import { activeOf } from '../core/app.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { refusal } from '../core/errors.ts'
-import { type AppName, named } from '../core/words.ts'
+import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { underWay } from './background.ts'
 import { removeFiles, tried } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
-import { beginOperation, receiptOf } from './cutover.ts'
+import { beginOperation, type Operation, receiptOf } from './cutover.ts'
 import type { Report } from './engine.ts'
 import { allRunning, type Node, now, runningOf } from './node.ts'
 import { endSteeringIfUnused } from './release-ports.ts'
@@ -27,10 +27,16 @@ export async function stop(node: Node, app: AppName, by: Actor, report: Report):
   const steps = createSteps(report)
   report({ type: 'release', app, release: active.number, label: active.label })
   const operation = beginOperation(node, { app, release: active.number, kind: 'stop', step: 'stop', by, steps })
-  const cut = await endProcesses(node, app, steps)
-  const receipt = withCut(receiptOf(node, operation, app, active.number, null), cut)
-  node.store.operations.end(operation.id, 'done', `${app} ${named(active.number)} is stopped`, receipt)
-  node.store.events.add('stop', `${app} is stopped; clients are refused`, app, active.number)
+  return await completeStop(node, app, operation)
+}
+
+/** A stop that was written down, to its end. What a daemon before this one did of it is done again without harm. */
+export async function completeStop(node: Node, app: AppName, operation: Operation): Promise<Receipt> {
+  const release = activeOf(node.store.apps.state(app))?.number ?? 0
+  const cut = await endProcesses(node, app, operation.steps)
+  const receipt = withCut(receiptOf(node, operation, app, release, null), cut)
+  node.store.operations.end(operation.id, 'done', `${app} ${named(release)} is stopped`, receipt)
+  node.store.events.add('stop', `${app} is stopped; clients are refused`, app, release)
   return receipt
 }
 
@@ -40,24 +46,39 @@ export async function stop(node: Node, app: AppName, by: Actor, report: Report):
  */
 export async function remove(node: Node, app: AppName, by: Actor, report: Report): Promise<Receipt> {
   using _lock = node.locks.take(app, 'a remove', by)
-  const { slot } = node.store.apps.get(app)
   const state = node.store.apps.state(app)
   const release = activeOf(state)?.number ?? state.releases.at(-1)?.number ?? 0
   const steps = createSteps(report)
   report({ type: 'release', app, release, label: null })
   const operation = beginOperation(node, { app, release, kind: 'remove', step: 'stop', by, steps })
-  const cut = activeOf(state) !== null && !state.stopped ? await endProcesses(node, app, steps) : 0
+  return await completeRemove(node, app, release, operation)
+}
+
+/**
+ * A remove that was written down, to its end. What a daemon before this one did of it is done again without harm: the app is known until
+ * nothing of it is left.
+ */
+export async function completeRemove(
+  node: Node,
+  app: AppName,
+  release: ReleaseNumber,
+  operation: Operation,
+): Promise<Receipt> {
+  const { slot } = node.store.apps.get(app)
+  const state = node.store.apps.state(app)
+  const serves = activeOf(state) !== null && (!state.stopped || allRunning(node, app).length > 0)
+  const cut = serves ? await endProcesses(node, app, operation.steps) : 0
   const receipt = withCut(receiptOf(node, operation, app, release, null), cut)
   node.store.apps.change(app, { type: 'remove', at: now() })
   node.steering().removeApp(slot)
-  node.store.operations.end(operation.id, 'done', `${app} is removed`, receipt)
-  node.store.events.add('remove', `${app} is removed; its ports are free`, app)
   await Promise.all(underWay(node, ['drain', 'retire', 'prune', 'hold'], app))
-  node.store.apps.forget(app)
   for (const { number } of state.releases) await removeFiles(node, app, number)
   node.unwatchLogs(app)
   for (const folder of [node.home.releases(app), node.home.logs(app)])
     await tried(node, `remove ${folder}`, () => node.files.removeTree(folder))
+  node.store.apps.forget(app)
+  node.store.operations.end(operation.id, 'done', `${app} is removed`, receipt)
+  node.store.events.add('remove', `${app} is removed; its ports are free`, app)
   endSteeringIfUnused(node)
   return receipt
 }
@@ -66,7 +87,7 @@ export async function remove(node: Node, app: AppName, by: Actor, report: Report
 export async function shutdown(node: Node, by: Actor): Promise<void> {
   const apps = node.store.apps.list().map(({ name }) => name)
   node.shuttingDown.abort(new Error('every app ends'))
-  await Promise.all(underWay(node, ['start', 'stop', 'retire']))
+  await Promise.all(underWay(node, ['start', 'stop', 'remove', 'retire']))
   for (const app of apps) {
     const state = node.store.apps.state(app)
     if (activeOf(state) !== null && !state.stopped) await stop(node, app, by, () => {})
@@ -76,14 +97,14 @@ export async function shutdown(node: Node, by: Actor): Promise<void> {
 }
 
 /**
- * New connections are refused from here on; the active release ends, and with it all that stands by.
+ * New connections are refused from here on; the active release ends, and with it all that stands by. The app counts as stopped.
  * @returns the connections of the active release that were cut after `drain_timeout`
  */
-async function endProcesses(node: Node, app: AppName, steps: Steps): Promise<number> {
+export async function endProcesses(node: Node, app: AppName, steps: Steps): Promise<number> {
   const { slot } = node.store.apps.get(app)
   const active = activeOf(node.store.apps.state(app))?.number ?? 0
   const { cut } = await steps.run('stop', 'requests in flight', async () => {
-    node.store.apps.change(app, { type: 'stop', at: now() })
+    if (!node.store.apps.state(app).stopped) node.store.apps.change(app, { type: 'stop', at: now() })
     node.steering().switchTo(slot, 0, { hold: false })
     node.steering().closeParked(slot)
     const pids = allRunning(node, app).flatMap(({ instance }) => instance.pids()).length

@@ -45,9 +45,11 @@ export interface Apps {
   forget(name: AppName): void
 
   state(name: AppName): AppState
-  /** Applies the event to the state in one transaction; what the table does not allow throws and changes nothing. */
-  change(name: AppName, event: AppEvent): AppState
-  keepConfig(name: AppName, release: ReleaseNumber, kept: Kept): void
+  /**
+   * Applies the event to the state in one transaction; what the table does not allow throws and changes nothing.
+   * @param kept with `stage`: what the release is made with
+   */
+  change(name: AppName, event: AppEvent, kept?: Kept): AppState
   config(name: AppName, release: ReleaseNumber): Kept
   /** The uids of all users that a release of it was ever made for. */
   uids(name: AppName): number[]
@@ -126,7 +128,7 @@ export function openApps(database: Database): Apps {
         sql.forget.run(name)
       }),
     state: (name) => load(row(name)),
-    change: (name, event) =>
+    change: (name, event, kept) =>
       transaction(database, () => {
         const app = row(name)
         const before = load(app)
@@ -140,10 +142,12 @@ export function openApps(database: Database): Apps {
           after.rolledBack === null ? null : JSON.stringify(after.rolledBack),
           app.id,
         )
+        if (event.type === 'stage' && kept !== undefined) {
+          const { config, owner, path } = kept
+          sql.config.run(JSON.stringify(config), JSON.stringify(owner), path, app.id, event.release)
+        }
         return after
       }),
-    keepConfig: (name, release, { config, owner, path }) =>
-      void sql.config.run(JSON.stringify(config), JSON.stringify(owner), path, row(name).id, release),
     config: (name, release) => {
       const found = sql.release.get(row(name).id, release)
       return {

@@ -2,20 +2,23 @@
  * What was asked for and what became of it. The step of an operation is written before it is done, so that a daemon that finds an
  * operation still running knows how far the one before it can have come.
  */
-import type { Actor, HistoryEntry, Receipt } from '../core/documents.ts'
+import type { Actor, HistoryEntry, OperationKind, Receipt } from '../core/documents.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
-import type { Database } from './database.ts'
+import { type Database, transaction } from './database.ts'
 
 export interface Operation {
   readonly id: number
   readonly app: AppName
-  readonly kind: HistoryEntry['kind']
+  readonly kind: OperationKind
   readonly release: ReleaseNumber | null
+  /** The last one that was written down; `stop` and `cutover` are steps, for example. */
   readonly step: string
+  readonly at: string
+  readonly by: Actor
 }
 
 export interface Operations {
-  begin(app: AppName, kind: HistoryEntry['kind'], release: ReleaseNumber | null, step: string, by: Actor): number
+  begin(app: AppName, kind: OperationKind, release: ReleaseNumber | null, step: string, by: Actor): number
   step(id: number, step: string): void
   end(id: number, outcome: 'done' | 'failed' | 'aborted', text: string, receipt?: Receipt): void
   /** Something that happened by itself, begun and ended at once. */
@@ -67,7 +70,13 @@ export function openOperations(database: Database): Operations {
     ),
     receipt: database.prepare('UPDATE operations SET receipt = ? WHERE id = ?'),
   }
-  const begin: Operations['begin'] = (app, kind, release, step, by) => {
+  const begin = (
+    app: AppName,
+    kind: HistoryEntry['kind'],
+    release: ReleaseNumber | null,
+    step: string,
+    by: Actor,
+  ): number => {
     const id = Number(sql.begin.get(app, kind, release, step, now(), JSON.stringify(by))?.id)
     sql.drop.run(app, app)
     return id
@@ -79,7 +88,8 @@ export function openOperations(database: Database): Operations {
     begin,
     step: (id, step) => void sql.step.run(step, id),
     end,
-    note: (app, kind, release, outcome, text) => end(begin(app, kind, release, kind, nobody), outcome, text),
+    note: (app, kind, release, outcome, text) =>
+      transaction(database, () => end(begin(app, kind, release, kind, nobody), outcome, text)),
     unfinished: () =>
       sql.unfinished.all().map((row) => ({
         id: Number(row.id),
@@ -87,6 +97,8 @@ export function openOperations(database: Database): Operations {
         kind: row.kind as Operation['kind'],
         release: row.release === null ? null : Number(row.release),
         step: String(row.step),
+        at: String(row.at),
+        by: JSON.parse(String(row.by)),
       })),
     knows: (app) => sql.knows.get(app) !== undefined,
     history: (app) =>

@@ -28,7 +28,6 @@ export function openStore(file: string, onLost: (error: Error) => void): Store {
       ...apps,
       open: must(apps.open),
       change: must(apps.change),
-      keepConfig: must(apps.keepConfig),
       forget: must(apps.forget),
       speaksHttp: may(apps.speaksHttp),
       keepWorkers: may(apps.keepWorkers),

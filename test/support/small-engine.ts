@@ -181,5 +181,6 @@ function statusOf(app: string): Status['apps'][number] {
       },
     ],
     busy: null,
+    found: null,
   }
 }

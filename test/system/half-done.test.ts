@@ -64,7 +64,7 @@ for (const { step, keys = {}, server = exampleServer } of cutShort) {
       const deploy = await operationOf(node, 'deploy', 2)
       assert.deepEqual(
         [deploy.outcome, deploy.text],
-        ['failed', 'the daemon ended during the deploy of v2; v1 is active'],
+        ['failed', `v2 never went live, and v1 is active: the daemon ended before the cutover, in the step ${step}`],
       )
       assert.deepEqual(
         [existsSync(join(node.cgroup, `${app}.v2`)), existsSync(join(node.place.home, 'releases', app, 'v2'))],
@@ -109,7 +109,7 @@ test('during a rollback that starts a release anew: it is given up, and can be t
   const operation = await operationOf(node, 'rollback', 1)
   assert.deepEqual(
     [operation.outcome, operation.text],
-    ['failed', 'the daemon ended during the rollback of v1; v2 is active'],
+    ['failed', 'v1 did not go live again, and v2 is active: the daemon ended before the cutover, in the step start'],
   )
   assert.ok(!existsSync(join(node.cgroup, `${app}.v1`)))
   rmSync(join(node.place.home, 'releases', app, 'v1', 'started'))

@@ -38,7 +38,7 @@ function linesOf(app: AppStatus, now: number): string[] {
   return [
     heading,
     ...app.releases.flatMap((release, index) => [`  ${rows[index]?.replace(/^\S+/, colour)}`, ...troubles(release)]),
-    ...(app.busy === null ? [] : [`  ${printable(app.busy)}`]),
+    ...[app.busy, app.found].filter((text) => text !== null).map((text) => `  ${printable(text)}`),
   ]
 }
 

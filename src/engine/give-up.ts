@@ -1,0 +1,46 @@
+/** A release that was to go live and will not: what is left of it is taken away, and it is told why. */
+import { activeOf, findRelease } from '../core/app.ts'
+import { isCandidate } from '../core/states.ts'
+import type { AppName, ReleaseNumber } from '../core/words.ts'
+import type { LeftOut } from '../store/files/survey.ts'
+import { cleanUp, tried, writeFailure } from './clean-up.ts'
+import type { Operation } from './cutover.ts'
+import { explain, reasonOf } from './failed-message.ts'
+import type { Node } from './node.ts'
+import { releasePorts } from './release-ports.ts'
+
+export interface GivenUp {
+  readonly app: AppName
+  readonly release: ReleaseNumber
+  readonly operation: Operation
+  readonly error: unknown
+  readonly deployTimeoutMs: number
+  /** Somebody wanted it to end. */
+  readonly aborted: boolean
+  readonly leftOut: readonly LeftOut[]
+  /** Its files go too: it was never live. */
+  readonly files: boolean
+}
+
+/**
+ * Ends the operation. What was made active stays, whatever came after: the next daemon finishes that.
+ * @returns the error for whoever asked
+ */
+export async function giveUp(node: Node, given: GivenUp): Promise<unknown> {
+  const { app, release, operation, error, deployTimeoutMs, aborted, leftOut, files } = given
+  const { failed: step } = operation.steps
+  const explained = await explain(node, { app, release, step, error, deployTimeoutMs, aborted, leftOut })
+  const reason = reasonOf(explained, error)
+  const state = node.store.apps.state(app)
+  if (activeOf(state)?.number !== release) {
+    const record = findRelease(state, release)
+    if (record !== null && isCandidate(record.state)) {
+      await cleanUp(node, app, release, { files })
+      writeFailure(node, app, release, reason)
+    }
+    await tried(node, `give the ports of ${app} back`, () => releasePorts(node, app))
+  }
+  node.store.operations.end(operation.id, aborted ? 'aborted' : 'failed', reason)
+  node.store.events.add(`${operation.kind}-failed`, reason, app, release)
+  return explained
+}
