@@ -113,4 +113,7 @@ const keyOf = (pair: Pair): string => String(isScalar(pair.key) ? pair.key.value
 const startOf = (node: unknown): number | undefined => (node as Node | null | undefined)?.range?.[0]
 
 /** The first line of what the parser says, which is all that concerns a reader. */
-const sentence = (message: string): string => message.split('\n')[0] ?? message
+function sentence(message: string): string {
+  if (message.startsWith('Maximum call stack')) return 'nested too deeply'
+  return message.split('\n')[0] ?? message
+}

@@ -10,6 +10,12 @@ import { nearest } from './nearest.ts'
 /** The name of the config in the app's folder. */
 export const configName = 'cutover.yaml'
 
+/** How many bytes its text may have, far more than any needs: whoever reads one must not be kept busy by it. */
+export const mostConfig = 65_536
+
+/** As many problems are told at once. */
+const mostProblems = 50
+
 /** Keys below which everything is text, however YAML reads it. */
 const texts: ReadonlySet<string> = new Set(['env', 'run', 'build', 'release', 'command', 'user'])
 
@@ -25,6 +31,8 @@ export interface Source {
  * @throws CutoverError `usage`; its details are all problems at once, as `cutover.yaml:7: …`
  */
 export function parseConfig(text: string, { file, cores }: Source): AppConfig {
+  if (text.length > mostConfig)
+    throw unusable(file, [{ line: 1, message: `larger than ${mostConfig} bytes, which is the most` }])
   const yaml = readYaml(text, texts)
   if ('problems' in yaml) throw unusable(file, yaml.problems)
   const result = configFile.safeParse(yaml.value)
@@ -32,7 +40,8 @@ export function parseConfig(text: string, { file, cores }: Source): AppConfig {
   if (!result.data || problems.length > 0)
     throw unusable(
       file,
-      problems.map((problem) => placed(yaml, problem)),
+      problems.slice(0, mostProblems).map((problem) => placed(yaml, problem)),
+      problems.length,
     )
   return toConfig(result.data, cores)
 }
@@ -140,11 +149,21 @@ const spoken = (path: Path): string =>
     return before ? `${before}.${String(part)}` : String(part)
   }, '')
 
-function unusable(file: string, problems: readonly { readonly line: number; readonly message: string }[]) {
-  const byLine = problems.toSorted((a, b) => a.line - b.line)
+/** @param found - how many there are, if these are not all */
+function unusable(
+  file: string,
+  problems: readonly { readonly line: number; readonly message: string }[],
+  found = problems.length,
+) {
+  const shown = problems.slice(0, mostProblems)
+  const byLine = shown.toSorted((a, b) => a.line - b.line)
   const details = [...new Set(byLine.map(({ line, message }) => `${file}:${line}: ${message}`))]
-  const count = details.length === 1 ? 'a problem' : `${details.length} problems`
-  return usageError(`${file} has ${count}. Nothing was started.`, details)
+  const more = found - shown.length
+  const count = details.length === 1 ? 'a problem' : `${details.length + more} problems`
+  return usageError(
+    `${file} has ${count}. Nothing was started.`,
+    more > 0 ? [...details, `… and ${more} more`] : details,
+  )
 }
 
 const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -33,7 +33,8 @@ export async function deploy(
 ): Promise<Receipt> {
   const config = await readConfig(request.directory)
   using lock = node.locks.take(config.app, 'a deploy', by)
-  const owner = ownerFor(config, request.directory)
+  const folderOwner = ownerOf(request.directory)
+  const owner = config.user === null ? folderOwner : resolveUser(config.user)
   const problem = claimedPort(node, config)
   if (problem !== null) throw await problemIn(request.directory, problem)
   await requireFreeWildcards(
@@ -48,8 +49,8 @@ export async function deploy(
   const release = nextRelease(node.store.apps.state(config.app))
   lock.isFor(`the deploy of ${named(release)}`)
   report({ type: 'release', app: config.app, release, label })
-  if (owner.uid === 0 && config.user === null)
-    steps.warn(`the app runs as root: set "user", or give its folder to a user of its own`)
+  const warning = rootWarning(config, owner, folderOwner)
+  if (warning !== null) steps.warn(warning)
   node.watchLogs(config.app)
   const operation = beginOperation(node, { app: config.app, release, kind: 'deploy', step: 'copy', by, steps })
 
@@ -57,7 +58,7 @@ export async function deploy(
   let live: { readonly proven: Proven; readonly us: number }
   try {
     stage(node, config, release, { owner, path: request.path }, label)
-    leftOut.push(...(await copy(node, request.directory, config, release, owner, operation, signal)))
+    leftOut.push(...(await copy(node, request.directory, config, release, { owner, folderOwner }, operation, signal)))
     await command(node, 'build', config.build, config.app, release, operation, signal)
     await command(node, 'release', config.release, config.app, release, operation, signal)
     const proven = await bringUp(node, { app: config.app, release, steps, signal })
@@ -92,7 +93,7 @@ async function copy(
   directory: string,
   config: AppConfig,
   release: ReleaseNumber,
-  owner: User,
+  { owner, folderOwner }: { readonly owner: User; readonly folderOwner: User },
   { steps }: Operation,
   signal: AbortSignal,
 ): Promise<readonly LeftOut[]> {
@@ -100,9 +101,15 @@ async function copy(
   const to = node.home.release(app, release)
   const user = owner.uid === process.getuid?.() ? null : owner
   const copied = await steps.run('copy', directory, async () => {
-    const environment = await readEnvFiles({ folder: directory, files: envFiles, user })
+    const environment = await readEnvFiles({
+      folder: directory,
+      folderOwner: folderOwner.uid,
+      files: envFiles,
+      user,
+    })
     const copied = await node.files.copy({
       from: directory,
+      folderOwner: folderOwner.uid,
       to,
       home: node.home.directory,
       ignore,
@@ -150,9 +157,12 @@ async function command(
   })
 }
 
-const ownerFor = (config: AppConfig, directory: string): User => {
-  if (config.user === null) return ownerOf(directory)
-  return resolveUser(config.user)
+/** What whoever deploys should know about an app that runs as root, or null. */
+function rootWarning({ user }: AppConfig, owner: User, folderOwner: User): string | null {
+  if (owner.uid !== 0) return null
+  if (folderOwner.uid !== 0)
+    return `the app runs as root, and its folder belongs to ${folderOwner.name}, who thereby is as good as root: set another "user"`
+  return user === null ? `the app runs as root: set "user", or give its folder to a user of its own` : null
 }
 
 /** `18 MB`, `1.2 MB`, `3 KB` */

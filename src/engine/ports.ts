@@ -118,5 +118,6 @@ function heldBy(app: AppName, socket: TcpSocket): string {
 
 function holderName({ inode }: TcpSocket): string {
   const holder = holderOf(inode)
-  return holder ? `${holder.name} (pid ${holder.pid})` : 'another program'
+  // Anybody may name a program as they like, over several lines too.
+  return holder ? `${holder.name.replaceAll(/\p{C}/gu, '?')} (pid ${holder.pid})` : 'another program'
 }

@@ -1,10 +1,10 @@
 /** The config of an app, from its folder. */
-import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { AppConfig } from '../core/app-config.ts'
-import { configName, configProblem, type Problem, parseConfig } from '../core/config.ts'
+import { configName, configProblem, mostConfig, type Problem, parseConfig } from '../core/config.ts'
 import { type CutoverError, usageError } from '../core/errors.ts'
+import { readSmall } from '../store/files/small-file.ts'
 
 /**
  * The checked `cutover.yaml` of the folder.
@@ -19,15 +19,16 @@ export async function problemIn(directory: string, problem: Problem): Promise<Cu
   return configProblem(await textIn(directory), configName, problem)
 }
 
-const textIn = (directory: string): Promise<string> =>
-  readFile(join(directory, configName), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw usageError(unreadable(directory, error.code))
+/** The text of the folder's `cutover.yaml`. @throws CutoverError `usage`, in words */
+export const textIn = (directory: string): Promise<string> =>
+  readSmall(join(directory, configName), mostConfig).catch((error: NodeJS.ErrnoException) => {
+    throw usageError(unreadable(directory, error))
   })
 
-function unreadable(directory: string, code: string | undefined): string {
+function unreadable(directory: string, { code, message }: NodeJS.ErrnoException): string {
   if (code === 'ENOENT') {
     return `There is no ${configName} in ${directory}. Go to the app's folder, or write one: app, run and port are enough.`
   }
-  const why = code === 'EACCES' ? 'no permission' : code === 'EISDIR' ? 'it is a folder' : (code ?? 'unknown error')
+  const why = code === 'EACCES' ? 'no permission' : (code ?? message)
   return `${join(directory, configName)} cannot be read: ${why}.`
 }

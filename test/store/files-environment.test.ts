@@ -14,16 +14,19 @@ test('of several env files the last one wins', async (t) => {
   const { from, root: above } = shop(t, { '.env': 'A=1\nB="two words" # why\n', 'more.env': 'export B=3\n' })
   make(above, { 'outside.env': 'C=4' })
   const files = ['.env', 'more.env', '../outside.env', join(above, 'outside.env')]
-  assert.deepEqual({ ...(await readEnvFiles({ folder: from, files, user: null })) }, { A: '1', B: '3', C: '4' })
+  assert.deepEqual(
+    { ...(await readEnvFiles({ folder: from, folderOwner: 0, files, user: null })) },
+    { A: '1', B: '3', C: '4' },
+  )
 })
 
 test('an env file that is missing, no file, too large or that holds a zero byte is refused by name', async (t) => {
   const { from } = shop(t, { folder: null, large: `A=${'x'.repeat(1_000_000)}`, zero: 'A=a\0b' })
-  const read = (file: string) => readEnvFiles({ folder: from, files: [file], user: null })
+  const read = (file: string) => readEnvFiles({ folder: from, folderOwner: 0, files: [file], user: null })
   await assert.rejects(read('gone.env'), { name: 'CutoverError', message: /env_file gone\.env .*no such file/ })
-  await assert.rejects(read('folder'), /it is not a file/)
-  await assert.rejects(read('large'), /larger than 1 MB/)
-  await assert.rejects(read('zero'), /zero byte/)
+  await assert.rejects(read('folder'), /it is a folder/)
+  await assert.rejects(read('large'), /larger than 1,000,000 bytes/)
+  await assert.rejects(read('zero'), /zero: line 1 is neither NAME=value/)
 })
 
 test('what was read is kept with the release, 0600, and goes with it', async (t) => {
@@ -46,7 +49,9 @@ test("a config cannot have files read that neither the folder's owner nor the ap
   make(above, { 'closed/secret.env': 'S=1', 'open.env': 'O=1', 'group.env': 'G=1' })
   chownSync(from, 65534, 65534)
   chmodSync(join(above, 'closed'), 0o700)
-  const read = async (file: string) => ({ ...(await readEnvFiles({ folder: from, files: [file], user: nobody })) })
+  const read = async (file: string) => ({
+    ...(await readEnvFiles({ folder: from, folderOwner: statSync(from).uid, files: [file], user: nobody })),
+  })
   assert.deepEqual(await read('../open.env'), { O: '1' })
   await assert.rejects(read('../closed/secret.env'), /belongs to uid 0/)
   await assert.rejects(read('sly'), /belongs to uid 0/)

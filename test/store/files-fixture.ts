@@ -39,6 +39,7 @@ export function shop(t: TestContext, tree: Tree, root = place(t)): CopyRequest &
   return {
     root,
     from,
+    folderOwner: null,
     home,
     to: join(home, 'releases', 'shop', 'v1'),
     sharedRoot: join(home, 'shared', 'shop'),

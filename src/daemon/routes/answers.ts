@@ -1,6 +1,4 @@
 /** Everything that only looks. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Hono } from 'hono'
 import { parse } from 'yaml'
 import { z } from 'zod'
@@ -8,6 +6,7 @@ import { type Status, schema } from '../../core/documents.ts'
 import { refusal, usageError } from '../../core/errors.ts'
 import type { AppName } from '../../core/words.ts'
 import type { Engine } from '../../engine/engine.ts'
+import { textIn } from '../../engine/read-config.ts'
 import { appName, type Context, type Environment, valid } from '../context.ts'
 
 const perhapsApp = z.object({ app: appName.exactOptional() })
@@ -23,16 +22,16 @@ export const answerRoutes = ({ engine, self }: Context) =>
       c.json({ schema, entries: engine.history(c.req.valid('query').app) } as const),
     )
     .get('/doctor', async (c) => c.json(await engine.doctor()))
-    .get('/app', valid('query', z.object({ directory: z.string().startsWith('/').max(4096) })), (c) =>
-      c.json({ app: appMeant(engine, c.req.valid('query').directory) }),
+    .get('/app', valid('query', z.object({ directory: z.string().startsWith('/').max(4096) })), async (c) =>
+      c.json({ app: await appMeant(engine, c.req.valid('query').directory) }),
     )
 
 /**
  * The app that somebody in that folder means without naming one: the one deployed from there, the one its `cutover.yaml` names (however
  * broken the rest of it is: a rollback must work), or the only one there is.
  */
-function appMeant(engine: Engine, directory: string): AppName {
-  const here = engine.appIn(directory) ?? appNamedIn(directory)
+async function appMeant(engine: Engine, directory: string): Promise<AppName> {
+  const here = engine.appIn(directory) ?? (await appNamedIn(directory))
   if (here !== null) return here
   const [only, ...others] = engine.status().map(({ app }) => app)
   if (only === undefined) throw refusal('Nothing is deployed yet. To deploy the app in this folder: cutover deploy')
@@ -40,9 +39,9 @@ function appMeant(engine: Engine, directory: string): AppName {
   throw usageError(`Which app? There is no cutover.yaml here, and these are deployed: ${[only, ...others].join(', ')}.`)
 }
 
-function appNamedIn(directory: string): AppName | null {
+async function appNamedIn(directory: string): Promise<AppName | null> {
   try {
-    const config: unknown = parse(readFileSync(join(directory, 'cutover.yaml'), 'utf8'), { logLevel: 'silent' })
+    const config: unknown = parse(await textIn(directory), { logLevel: 'silent' })
     const named = z.object({ app: appName }).safeParse(config)
     return named.success ? named.data.app : null
   } catch {

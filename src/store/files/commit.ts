@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
+import { closeDescriptorsOnExec } from '../../linux/descriptors.ts'
 
 /**
  * The short id of the commit that is checked out in the folder, or null: no work tree of git, no commit yet, no git, or no answer in 5
@@ -11,6 +12,7 @@ import { promisify } from 'node:util'
 export async function commitOf(folder: string, signal?: AbortSignal): Promise<string | null> {
   try {
     const { uid, gid } = await stat(folder)
+    closeDescriptorsOnExec()
     const { stdout } = await promisify(execFile)('git', ['rev-parse', '--short', 'HEAD'], {
       cwd: folder,
       timeout: 5000,

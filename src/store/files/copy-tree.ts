@@ -6,7 +6,8 @@ import { CutoverError, failure } from '../../core/errors.ts'
 import { cannot, changedMeanwhile, codeOf, isFull } from './failures.ts'
 import { at, itself, openFolder, openToRead } from './handles.ts'
 import { inParallel } from './parallel.ts'
-import type { SurveyedFile, SurveyedFolder } from './survey.ts'
+import { mayRead, type Readers } from './privacy.ts'
+import { notTheirs, type SurveyedFile, type SurveyedFolder, uncopyable } from './survey.ts'
 
 export interface Owner {
   readonly uid: number
@@ -22,6 +23,8 @@ export interface TreeCopy {
   readonly into: string
   /** null: whoever runs this. */
   readonly owner: Owner | null
+  /** Who may have the files: asked once more of what was opened, since another one may have taken its name. */
+  readonly readers: Readers | null
   readonly signal?: AbortSignal | undefined
 }
 
@@ -41,7 +44,7 @@ export interface Differences {
  * when the promise has settled.
  * @throws CutoverError naming the file; ENOSPC and EDQUOT as they are; the signal's reason.
  */
-export async function copyTree({ root, folders, into, owner, signal }: TreeCopy): Promise<Differences> {
+export async function copyTree({ root, folders, into, owner, readers, signal }: TreeCopy): Promise<Differences> {
   const differences = { vanished: [] as string[], changed: [] as string[] }
   const target = (folder: SurveyedFolder) => join(into, folder.path)
   for (const folder of folders) {
@@ -59,7 +62,11 @@ export async function copyTree({ root, folders, into, owner, signal }: TreeCopy)
     await using source = await naming(`read ${path}`, openFolder(path, folder.identity))
     await inParallel(folder.files, 4, signal, async (file) => {
       const shown = join(folder.path, file.name)
-      const outcome = await copyOne(source, file, join(target(folder), file.name), owner, signal, join(root, shown))
+      const allowed = (seen: Stats) => {
+        if (!mayRead(readers, seen)) throw uncopyable(root, [notTheirs(shown, seen)])
+      }
+      const to = { into: join(target(folder), file.name), owner, allowed }
+      const outcome = await copyOne(source, file, to, signal, join(root, shown))
       if (outcome !== 'copied') differences[outcome].push(shown)
     })
   })
@@ -80,8 +87,7 @@ const big = 64 * 1024 * 1024
 async function copyOne(
   folder: FileHandle,
   file: SurveyedFile,
-  into: string,
-  owner: Owner | null,
+  { into, owner, allowed }: { into: string; owner: Owner | null; allowed: (seen: Stats) => void },
   signal: AbortSignal | undefined,
   shown: string,
 ): Promise<'copied' | 'vanished' | 'changed'> {
@@ -89,6 +95,7 @@ async function copyOne(
   if (!source) return 'vanished'
   const before = await source.stat()
   if (!before.isFile()) throw changedMeanwhile(shown)
+  allowed(before)
   await naming(`copy ${shown}`, before.size > big ? copyBig(source, before, into, signal) : copySmall(source, into))
   if (before.size > big || (before.mode & 0o7777) !== file.mode) await naming(`write ${into}`, chmod(into, file.mode))
   if (owner) await naming(`write ${into}`, lchown(into, owner.uid, owner.gid))

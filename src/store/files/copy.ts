@@ -14,6 +14,8 @@ import type { LeftOut, Survey } from './survey.ts'
 export interface CopyRequest {
   /** The app's folder, absolute. */
   readonly from: string
+  /** The uid that owned it when it was decided whose the app is, so that no other folder takes its place; null: nobody decided. */
+  readonly folderOwner: number | null
   /** The release's directory, `…/releases/APP/vN`. Must not exist. */
   readonly to: string
   /** `$CUTOVER_HOME`: left out where it lies in the app's folder. */
@@ -58,8 +60,8 @@ export async function copyRelease(request: CopyRequest): Promise<CopiedRelease> 
   try {
     await makeReleasesFolder(dirname(to))
     await removeTree(draft)
-    const { survey, folders, shared, label } = found
-    const differences = await copyTree({ root: survey.root, folders, into: draft, owner: user, signal })
+    const { survey, folders, shared, readers, label } = found
+    const differences = await copyTree({ root: survey.root, folders, into: draft, owner: user, readers, signal })
     await appear(request, found, draft)
     return {
       files: survey.files - differences.vanished.length,
@@ -79,9 +81,9 @@ export async function copyRelease(request: CopyRequest): Promise<CopiedRelease> 
 }
 
 /** The last step: what is shared is there before the release that has links to it. */
-async function appear(request: CopyRequest, { shared, mode }: Found, draft: string): Promise<void> {
+async function appear(request: CopyRequest, { shared, readers, mode }: Found, draft: string): Promise<void> {
   const { sharedRoot, user: owner, signal } = request
-  const undo = await fillShared({ sharedRoot, beginnings: shared.beginnings, owner, mode, signal })
+  const undo = await fillShared({ sharedRoot, beginnings: shared.beginnings, owner, readers, mode, signal })
   try {
     signal?.throwIfAborted()
     await rename(draft, request.to)

@@ -1,15 +1,16 @@
 /** All that is to be known of an app's folder before it is copied. */
-import { type FileHandle, readFile, realpath, stat } from 'node:fs/promises'
+import { type FileHandle, realpath, stat } from 'node:fs/promises'
 import { posix, resolve } from 'node:path'
 import { failure } from '../../core/errors.ts'
 import { commitOf } from './commit.ts'
 import type { CopyRequest } from './copy.ts'
-import { cannot, codeOf } from './failures.ts'
+import { cannot, changedMeanwhile, codeOf } from './failures.ts'
 import { at, type Identity, look, openFolder, openToRead, same } from './handles.ts'
 import { keptLinks } from './links.ts'
-import { isOpenToAll } from './privacy.ts'
-import { type Rules, rulesOf } from './rules.ts'
+import { isOpenToAll, type Readers, readersOf } from './privacy.ts'
+import { mostRules, type Rules, rulesOf } from './rules.ts'
 import { planShared, type SharedPlan, withSharedLinks } from './shared-plan.ts'
+import { textOf } from './small-file.ts'
 import { type Survey, type SurveyedFolder, surveyFolder } from './survey.ts'
 
 export interface Found {
@@ -18,6 +19,7 @@ export interface Found {
   /** As the release shall be. */
   readonly folders: readonly SurveyedFolder[]
   readonly shared: SharedPlan
+  readonly readers: Readers | null
   /** Of the release's directory, and of what is shared. */
   readonly mode: number
   readonly label: string | null
@@ -26,12 +28,12 @@ export interface Found {
 /** @throws CutoverError for whatever makes a copy impossible; the signal's reason. Nothing was written. */
 export async function lookAt(request: CopyRequest): Promise<Found> {
   const { sharedRoot, shared: wanted, signal } = request
-  const { path: root, identity, mode, rules } = await openApp(request)
+  const { path: root, identity, owner, mode, rules } = await openApp(request)
   const home = await stat(request.home)
   if (same(home, identity))
     throw failure(`${root} is where Cutover keeps its own state, so it cannot be an app's folder.`)
-  const uid = request.user?.uid ?? process.geteuid?.() ?? 0
-  const common = { identity, home, uid, signal }
+  const readers = await readersOf(owner, request.user?.uid ?? null)
+  const common = { identity, home, readers, signal }
   const shared = await planShared({ ...common, folder: root, sharedRoot, shared: wanted })
   const [survey, label] = await Promise.all([
     surveyFolder({ ...common, root, rules, without: shared.without }),
@@ -43,17 +45,19 @@ export async function lookAt(request: CopyRequest): Promise<Found> {
     mode: folder.path === '' ? mode : folder.mode,
     files: withSecrets(folder, root, request),
   }))
-  return { survey, folders, shared, mode, label }
+  return { survey, folders, shared, readers, mode, label }
 }
 
-async function openApp({ from, ignore, hasBuild }: CopyRequest) {
+async function openApp({ from, folderOwner, ignore, hasBuild }: CopyRequest) {
   try {
     const path = await realpath(from)
     await using folder = await openFolder(path)
-    const identity: Identity = await folder.stat()
-    const cutoverignore = await textOf(folder, '.cutoverignore')
-    const rules: Rules = rulesOf({ ignore, hasBuild, cutoverignore, gitignore: await textOf(folder, '.gitignore') })
-    return { path, identity, rules, mode: await modeFor(path, (await folder.stat()).mode) }
+    const seen = await folder.stat()
+    if (folderOwner !== null && seen.uid !== folderOwner) throw changedMeanwhile(from)
+    const identity: Identity = seen
+    const cutoverignore = await rulesIn(folder, '.cutoverignore')
+    const rules: Rules = rulesOf({ ignore, hasBuild, cutoverignore, gitignore: await rulesIn(folder, '.gitignore') })
+    return { path, identity, owner: seen.uid, rules, mode: await modeFor(path, seen.mode) }
   } catch (error) {
     if (codeOf(error) === null) throw error
     throw failure(`${cannot(`read the folder ${from}`, error)}. Nothing was copied and nothing was started.`, {
@@ -69,11 +73,11 @@ async function openApp({ from, ignore, hasBuild }: CopyRequest) {
 const modeFor = async (folder: string, mode: number): Promise<number> =>
   (await isOpenToAll(folder)) ? (mode & 0o777) | 0o700 : 0o700
 
-async function textOf(folder: FileHandle, name: string): Promise<string | null> {
+async function rulesIn(folder: FileHandle, name: string): Promise<string | null> {
   const seen = await look(folder, name)
   if (!seen?.isFile()) return null
   await using file = await openToRead(at(folder, name))
-  return await readFile(file, 'utf8')
+  return await textOf(file, mostRules)
 }
 
 /** What is in an `env_file` is for the app's user alone, whatever the mode it had. */

@@ -1,6 +1,10 @@
 /** What stays out of a release: `.git`, and what the config, `.cutoverignore` or `.gitignore` name (gitignore(5) is the syntax of all). */
 import { basename } from 'node:path'
 import ignore, { type Ignore } from 'ignore'
+import { failure } from '../../core/errors.ts'
+
+/** How many bytes of rules a file may have. */
+export const mostRules = 1_000_000
 
 export interface Rules {
   /** Who leaves it out (`.gitignore`, say), or null if it is part of the release. The path is relative to the app's folder. */
@@ -60,6 +64,16 @@ const ofLayers = (config: Layer, files: readonly Layer[], followsGitignore: bool
 const ignoring = (source: string, patterns: readonly string[]): Ignore =>
   ignore({ ignorecase: false }).add(marked(source, patterns))
 
-const marked = (source: string, patterns: readonly string[]) => patterns.map((pattern) => ({ pattern, mark: source }))
+/** The time that a pattern takes grows with the depth of a path to the power of its `**`, and everybody waits for it. */
+const mostDeep = 3
+
+function marked(source: string, patterns: readonly string[]) {
+  const slow = patterns.find((pattern) => pattern.split('**').length - 1 > mostDeep)
+  if (slow !== undefined)
+    throw failure(
+      `In ${source} the pattern "${slow}" has more than ${mostDeep} "**". Nothing was copied and nothing was started.`,
+    )
+  return patterns.map((pattern) => ({ pattern, mark: source }))
+}
 
 const linesOf = (text: string): string[] => text.split(/\r?\n/)

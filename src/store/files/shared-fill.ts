@@ -5,6 +5,7 @@ import { CutoverError, failure } from '../../core/errors.ts'
 import { copyTree, type Owner } from './copy-tree.ts'
 import { cannot, codeOf, isFull, orMissing } from './failures.ts'
 import { at, descend, look, openFolder } from './handles.ts'
+import type { Readers } from './privacy.ts'
 import { partial, removeEntry, removeTree } from './remove.ts'
 import type { Beginning } from './shared-plan.ts'
 
@@ -13,6 +14,7 @@ export interface SharedFill {
   readonly sharedRoot: string
   readonly beginnings: readonly Beginning[]
   readonly owner: Owner | null
+  readonly readers: Readers | null
   /** Of the shared root, if it has to be made. */
   readonly mode: number
   readonly signal?: AbortSignal | undefined
@@ -51,13 +53,13 @@ export async function fillShared(fill: SharedFill): Promise<Undo> {
   }
 }
 
-async function copyAside(beginning: Beginning, aside: string, { owner, signal }: SharedFill): Promise<void> {
+async function copyAside(beginning: Beginning, aside: string, { owner, readers, signal }: SharedFill): Promise<void> {
   if (beginning.kind !== 'copy') return
   const { survey, names } = beginning
   const isFolder = !survey.folders[0]?.files.some((file) => names.includes(file.name)) || survey.folders.length > 1
   if (isFolder) await mkdir(aside, 0o700)
   const into = isFolder ? join(aside, names[0] ?? '') : aside
-  await copyTree({ root: survey.root, folders: survey.folders, into, owner, signal })
+  await copyTree({ root: survey.root, folders: survey.folders, into, owner, readers, signal })
 }
 
 async function openRoot(root: string, { owner, mode }: SharedFill): Promise<FileHandle> {

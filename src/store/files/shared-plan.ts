@@ -5,6 +5,7 @@ import { failure, usageError } from '../../core/errors.ts'
 import { orMissing } from './failures.ts'
 import { at, descend, type Identity, look, openFolder } from './handles.ts'
 import { keptLinks } from './links.ts'
+import type { Readers } from './privacy.ts'
 import { type Survey, type SurveyedFolder, surveyFiles, surveyFolder } from './survey.ts'
 
 /** Something shared that is not there yet, and what it begins as. */
@@ -39,7 +40,7 @@ export interface SharedRequest {
   /** As in the config. */
   readonly shared: readonly string[]
   readonly home: Identity
-  readonly uid: number
+  readonly readers: Readers | null
   readonly signal?: AbortSignal | undefined
 }
 
@@ -127,7 +128,7 @@ async function isThere(root: string, components: readonly string[]): Promise<boo
 }
 
 async function beginningOf(request: SharedRequest, path: string): Promise<Beginning | null> {
-  const { folder, identity, home, uid, signal } = request
+  const { folder, identity, home, readers, signal } = request
   const components = path.split('/')
   const name = components.at(-1) ?? ''
   await using root = await openFolder(folder, identity)
@@ -138,11 +139,16 @@ async function beginningOf(request: SharedRequest, path: string): Promise<Beginn
   if (seen.isSymbolicLink())
     return { path, kind: 'link', text: resolve(dirname(place), await readlink(at(parent, name))) }
   if (seen.isDirectory()) {
-    const survey = await surveyFolder({ root: place, identity: seen, rules: null, home, uid, signal })
+    const survey = await surveyFolder({ root: place, identity: seen, rules: null, home, readers, signal })
     return { path, kind: 'copy', survey: { ...survey, folders: keptLinks(survey, [place], []) }, names: [name] }
   }
   if (!seen.isFile()) return null
-  const survey = await surveyFiles(parent, dirname(place), [...companions.map((suffix) => name + suffix), name], uid)
+  const survey = await surveyFiles(
+    parent,
+    dirname(place),
+    [...companions.map((suffix) => name + suffix), name],
+    readers,
+  )
   return { path, kind: 'copy', survey, names: survey.folders.flatMap(({ files }) => files.map((file) => file.name)) }
 }
 

@@ -1,12 +1,14 @@
 /** What a folder holds, looked at once, before anything of it is copied. */
 import type { Dirent, Stats } from 'node:fs'
-import { type FileHandle, readdir, readFile, readlink } from 'node:fs/promises'
+import { type FileHandle, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { failure } from '../../core/errors.ts'
 import { cannot, codeOf } from './failures.ts'
 import { at, type Identity, itself, look, openFolder, openToRead, same } from './handles.ts'
 import { inParallel } from './parallel.ts'
-import type { Rules } from './rules.ts'
+import { mayRead, type Readers } from './privacy.ts'
+import { mostRules, type Rules } from './rules.ts'
+import { textOf } from './small-file.ts'
 
 /** Permission bits only (0 to 0o777); the name is one component. */
 export interface SurveyedFile {
@@ -66,8 +68,8 @@ export interface SurveyRequest {
   /** Paths that are dealt with elsewhere. */
   readonly without?: ReadonlySet<string>
   readonly home: Identity
-  /** Whoever gets the copy. */
-  readonly uid: number
+  /** For whom the copy is. */
+  readonly readers: Readers | null
   readonly signal?: AbortSignal | undefined
 }
 
@@ -91,16 +93,15 @@ export async function surveyFiles(
   folder: FileHandle,
   root: string,
   names: readonly string[],
-  uid: number,
+  readers: Readers | null,
 ): Promise<Survey> {
   const found = nothingYet()
-  const stats = await folder.stat()
   const files: SurveyedFile[] = []
   for (const name of names) {
     const seen = await look(folder, name)
-    if (seen?.isFile()) addFile(found, files, { name, path: name, seen, folder: stats, uid })
+    if (seen?.isFile()) addFile(found, files, { name, path: name, seen, readers })
   }
-  found.folders.push(folderOf('', stats, files, []))
+  found.folders.push(folderOf('', await folder.stat(), files, []))
   return surveyOf(root, found)
 }
 
@@ -113,7 +114,14 @@ export function uncopyable(root: string, problems: readonly string[]) {
   })
 }
 
+/** How a file is refused that must not be handed on. */
+export const notTheirs = (path: string, { uid }: Pick<Stats, 'uid'>): string =>
+  `${path}: it belongs to uid ${uid}, and neither the folder's owner nor the app's user may read it; chown it, or leave it out`
+
 const block = 4096
+
+/** Deeper than any folder that people make, and few enough for rules with several `**` to be tried at each level. */
+const deepest = 100
 
 interface Pending {
   readonly path: string
@@ -154,13 +162,15 @@ async function lookInto(pending: Pending, request: SurveyRequest, found: Found, 
         if (entry.name.includes('\uFFFD')) found.problems.push(`${path}: its name is not valid UTF-8; rename it`)
       } else if (seen.isDirectory()) {
         if (same(seen, request.home)) found.holdsHome = true
+        else if (!mayRead(request.readers, seen)) found.problems.push(notTheirs(path, seen))
+        else if (path.split('/').length > deepest) found.problems.push(`${path}: nested deeper than ${deepest} folders`)
         else next.push({ path, seen, rules })
       } else if (seen.isSymbolicLink()) {
         links.push({ name: entry.name, text: await readlink(at(folder, entry.name)) })
       } else if (!seen.isFile()) {
         found.special.push(path)
       } else {
-        addFile(found, files, { name: entry.name, path, seen, folder: stats, uid: request.uid })
+        addFile(found, files, { name: entry.name, path, seen, readers: request.readers })
       }
     })
     found.folders.push(folderOf(pending.path, stats, files, links))
@@ -184,14 +194,12 @@ interface Candidate {
   readonly name: string
   readonly path: string
   readonly seen: Stats
-  readonly folder: Stats
-  /** Whoever gets the copy. */
-  readonly uid: number
+  readonly readers: Readers | null
 }
 
-function addFile(found: Found, files: SurveyedFile[], { name, path, seen, folder, uid }: Candidate): void {
-  if (isForeign(seen, folder, uid)) {
-    found.problems.push(`${path}: a hard link to a file that only uid ${seen.uid} may read; copy it, or leave it out`)
+function addFile(found: Found, files: SurveyedFile[], { name, path, seen, readers }: Candidate): void {
+  if (!mayRead(readers, seen)) {
+    found.problems.push(notTheirs(path, seen))
     return
   }
   files.push({ name, mode: seen.mode & 0o777, bytes: seen.size })
@@ -227,12 +235,5 @@ async function rulesIn(folder: FileHandle, { path, rules }: Pending, entries: re
   // The one at the top is part of the rules from the start.
   if (!rules?.followsGitignore || path === '' || !has) return rules
   await using file = await openToRead(at(folder, '.gitignore'))
-  return rules.within(path, await readFile(file, 'utf8'))
+  return rules.within(path, await textOf(file, mostRules))
 }
-
-/**
- * A hard link to a file that is not its folder's owner's to read: whoever may write in a folder can put one there where
- * fs.protected_hardlinks is 0 (proc(5)), and a daemon that is root would hand them a copy.
- */
-const isForeign = (file: Stats, folder: Stats, uid: number) =>
-  file.nlink > 1 && file.uid !== folder.uid && file.uid !== uid && folder.uid !== 0 && (file.mode & 0o004) === 0
