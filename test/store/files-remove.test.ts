@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { copyRelease } from '../../src/store/files/copy.ts'
 import { removeLeftovers, removeRelease, removeTree } from '../../src/store/files/remove.ts'
+import { needs } from '../support/packages.ts'
 import { everything, make, shop } from './files-fixture.ts'
 
 const root = process.getuid?.() === 0
@@ -83,9 +84,20 @@ test('an owner who exchanges folders for links while a release is removed loses 
   }
 })
 
-test('a deep tree is removed', async (t) => {
+test('a tree is removed that is nested deeper than paths are long and descriptors are many', {
+  skip: needs('python3'),
+}, async (t) => {
   const { root: above } = shop(t, {})
-  mkdirSync(join(above, 'tree', ...Array.from({ length: 300 }, () => 'deeper')), { recursive: true })
+  // As a program makes it that goes into each folder.
+  const nest = 'import os\nfor name in ["tree"] + ["a"] * 3000: os.mkdir(name); os.chdir(name)'
+  execFileSync('python3', ['-c', nest], { cwd: above })
+  const open = () => readdirSync('/proc/self/fd').length
+  let most = open()
+  const watch = setInterval(() => {
+    most = Math.max(most, open())
+  }, 1)
   await removeTree(join(above, 'tree'))
+  clearInterval(watch)
   assert.equal(existsSync(join(above, 'tree')), false)
+  assert.ok(most < 300, `${most} descriptors were open`)
 })

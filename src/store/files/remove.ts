@@ -1,4 +1,5 @@
 /** Taking files away for good, in trees whose owner may still be at work in them. */
+import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { chmod, type FileHandle, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -70,6 +71,21 @@ export async function removeTree(path: string): Promise<void> {
 
 /** Removes what has that name in an open directory, if there is anything. */
 export async function removeEntry(parent: FileHandle, name: string): Promise<void> {
+  await removeBelow(parent, name, null)
+}
+
+/** Where in the tree we are, and where folders that lie too deep are moved to. */
+interface Depth {
+  readonly top: FileHandle
+  readonly depth: number
+  /** Told when one was. */
+  readonly onLift: () => void
+}
+
+/** As many folders of one tree are open at a time. Whoever could write to it can have nested more than descriptors can be open. */
+const deepest = 100
+
+async function removeBelow(parent: FileHandle, name: string, above: Depth | null): Promise<void> {
   const seen = await look(parent, name)
   if (!seen) return
   const path = at(parent, name)
@@ -79,9 +95,21 @@ export async function removeEntry(parent: FileHandle, name: string): Promise<voi
   }
   // A directory that its owner made unwritable; root needs no permission, and only root can meet a foreign tree.
   if ((seen.mode & 0o700) !== 0o700 && process.geteuid?.() !== 0) await chmod(path, 0o700)
+  if (above?.depth === deepest) {
+    await rename(path, at(above.top, randomUUID()))
+    above.onLift()
+    return
+  }
   const folder = await openFolder(path, seen)
   try {
-    await removeAllIn(folder)
+    let lifted = false
+    const onLift = () => {
+      lifted = true
+    }
+    do {
+      lifted = false
+      await removeAllIn(folder, above ? { ...above, depth: above.depth + 1 } : { top: folder, depth: 1, onLift })
+    } while (lifted)
   } finally {
     await folder.close()
   }
@@ -89,13 +117,13 @@ export async function removeEntry(parent: FileHandle, name: string): Promise<voi
 }
 
 /** Files several at a time; directories one after the other, so that no more are open than the tree is deep. */
-async function removeAllIn(folder: FileHandle): Promise<void> {
+async function removeAllIn(folder: FileHandle, depth: Depth): Promise<void> {
   const folders: string[] = []
   await inParallel(await readdir(itself(folder), { withFileTypes: true }), 4, undefined, async (entry) => {
     if (entry.isDirectory()) folders.push(entry.name)
-    else await removeEntry(folder, entry.name)
+    else await removeBelow(folder, entry.name, depth)
   })
-  for (const name of folders) await removeEntry(folder, name)
+  for (const name of folders) await removeBelow(folder, name, depth)
 }
 
 /** Removes a file of the daemon's own, if it is there. */
