@@ -1,6 +1,7 @@
 /** Asking before an outage. */
 import { createInterface } from 'node:readline/promises'
 import { refusal, usageError } from '../core/errors.ts'
+import { printable } from './text.ts'
 
 export interface Question {
   readonly question: string
@@ -23,7 +24,7 @@ export async function confirm({ question, yes, otherwise }: Question): Promise<v
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   terminal.on('SIGINT', () => process.exit(130))
   try {
-    const answer = await terminal.question(`${question} [y/N] `)
+    const answer = await terminal.question(`${printable(question)} [y/N] `)
     if (!/^y(es)?$/i.test(answer.trim())) throw refusal('Nothing was done.')
   } finally {
     terminal.close()

@@ -4,6 +4,7 @@ import { usageError } from '../core/errors.ts'
 import { ownVersion } from '../daemon/version.ts'
 import { commands, notBuiltYet } from './commands.ts'
 import { endWithReader, explain, shown } from './print.ts'
+import { printableLines } from './text.ts'
 
 /** Runs the command and sets the exit code of this process. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -25,6 +26,7 @@ async function programFor(args: readonly string[]): Promise<Command> {
     .helpCommand('help [command]', 'the same')
     .addHelpText('after', `\nExamples:\n  cutover deploy\n  cutover status\n  cutover rollback`)
     .exitOverride()
+    .configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) })
   const meant = args[0] === 'help' ? args[1] : args[0]
   for (const [name, { summary, load }] of Object.entries(commands)) {
     if (name === meant) program.addCommand(inherit((await load()).command().summary(summary), program))

@@ -2,7 +2,7 @@
 import { styleText } from 'node:util'
 import { schema } from '../core/documents.ts'
 import { CutoverError, exitCodes } from '../core/errors.ts'
-import { printable, printableLines } from './text.ts'
+import { inertJson, printable, printableLines } from './text.ts'
 
 type Style = Parameters<typeof styleText>[0]
 type Stream = typeof process.stdout | typeof process.stderr
@@ -17,7 +17,7 @@ export function say(line: string): void {
 
 /** One JSON document on a line of stdout. */
 export function sayJson(document: unknown): void {
-  process.stdout.write(`${JSON.stringify(document)}\n`)
+  process.stdout.write(`${inertJson(document)}\n`)
 }
 
 /** A line beside the output: a hint, a warning, a note. */

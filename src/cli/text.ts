@@ -1,12 +1,18 @@
 /** Text for people: made safe to print, and figures as design and habit have them. */
 import type { ReleaseNumber } from '../core/words.ts'
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
+const obeyed = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
+/** JSON on one line, in which nothing is left that a terminal might obey; it is the same document. */
+export const inertJson = (document: unknown): string =>
+  JSON.stringify(document).replace(obeyed, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+
 /** Colours (SGR) go without a word; whatever else a terminal might obey, or that changes the direction of text, is shown as what it is. */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
   const plain = text.replace(/\u001b\[[0-9;:]*m/g, '').replaceAll('\t', '    ')
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
-  return plain.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (character) => {
+  return plain.replace(obeyed, (character) => {
     const code = character.codePointAt(0) ?? 0
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`
   })

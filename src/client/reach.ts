@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CutoverError } from '../core/errors.ts'
 import { groupName, userName } from '../daemon/actor.ts'
 import type { Place } from '../daemon/place.ts'
+import { requireTrusted } from '../daemon/trusted.ts'
 import { type Ask, askOver, codeOf, isNobodyThere } from './transport.ts'
 
 /** Nobody answers, and nobody was to be started. */
@@ -24,6 +25,8 @@ export function reach(place: Place, start: ((place: Place) => Promise<void>) | n
   return async (url: string | URL | Request, ask: RequestInit = {}): Promise<Response> => {
     // hono's client gives a string and these four; the types allow whatever else fetch takes.
     const what = [String(url), ask as Ask] as const
+    // Root believes no daemon that somebody else may have put there.
+    if (process.geteuid?.() === 0) requireTrusted(place.home)
     try {
       return await askOver(place.socket, ...what)
     } catch (error) {

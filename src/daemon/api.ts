@@ -1,5 +1,6 @@
 /** The daemon's API: HTTP and JSON over its unix socket. Its type is all that a client needs to know of it. */
 import { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
 import { z } from 'zod'
 import { usageError } from '../core/errors.ts'
 import { peerOf } from '../linux/peer.ts'
@@ -11,6 +12,13 @@ import { operationRoutes } from './routes/operations.ts'
 import { streamRoutes } from './routes/streams.ts'
 
 export type Api = ReturnType<typeof createApi>
+
+/** A deploy's PATH is the longest thing that is ever asked. */
+const largestBody = 1_000_000
+
+const tooLarge = (): never => {
+  throw usageError(`The daemon takes no request of more than ${largestBody} bytes.`)
+}
 
 /** Every route; each request is admitted by its peer's credentials before anything else. An error is answered as a Problem. */
 export function createApi(context: Context) {
@@ -24,6 +32,7 @@ export function createApi(context: Context) {
       )
       await next()
     })
+    .use(bodyLimit({ maxSize: largestBody, onError: tooLarge }))
     .route('/', answerRoutes(context))
     .route('/', streamRoutes(context))
     .route('/', operationRoutes(context))

@@ -1,12 +1,13 @@
 /** Starting a daemon in the background, and waiting until it answers. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { CutoverError } from '../core/errors.ts'
 import type { Word } from './main.ts'
 import type { Place } from './place.ts'
+import { requireTrusted } from './trusted.ts'
 
 /** The descriptor at which a background daemon finds its pipe. */
 const readyFd = 3
@@ -26,8 +27,10 @@ const ownCommand = [
  * @throws CutoverError `unreachable` if it could not start, with its reason.
  */
 export async function startInBackground(place: Place, command: readonly string[] = ownCommand): Promise<void> {
+  requireTrusted(place.home)
   mkdirSync(place.home, { recursive: true, mode: 0o755 })
-  const log = openSync(place.log, 'a', 0o640)
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
+  const log = openSync(place.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640)
   const [program = process.execPath, ...args] = command
   // Of the environment of whoever happened to be first, only what any program needs.
   const { PATH, HOME, LANG, TZ } = process.env

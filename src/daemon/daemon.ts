@@ -12,6 +12,7 @@ import { createApi } from './api.ts'
 import { listenAt, stopListening } from './listen.ts'
 import { createOperations } from './operations.ts'
 import type { Place } from './place.ts'
+import { requireTrusted } from './trusted.ts'
 
 export interface EngineOptions {
   readonly home: string
@@ -42,6 +43,7 @@ const answerPatienceMs = 2000
  * @throws CutoverError `refused` if one of this home runs already; whatever opening the engine throws.
  */
 export async function startDaemon({ place, version, log, open }: DaemonOptions): Promise<Daemon> {
+  requireTrusted(place.home)
   mkdirSync(place.home, { recursive: true, mode: 0o755 })
   const lock = takeLock(place)
   try {
