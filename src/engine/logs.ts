@@ -2,7 +2,7 @@
 import { activeOf } from '../core/app.ts'
 import { refusal } from '../core/errors.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { readLog } from '../instances/logs.ts'
+import { type LogWish, lengthOf, readLog } from '../instances/logs.ts'
 import type { LogLine, LogOptions } from './engine.ts'
 import type { Node } from './node.ts'
 
@@ -27,8 +27,8 @@ export function logLines(node: Node, app: AppName, options: LogOptions): AsyncIt
     : lines(node, app, chosen.number, options)
 }
 
-async function* lines(node: Node, app: AppName, release: ReleaseNumber, options: LogOptions): AsyncGenerator<LogLine> {
-  for await (const line of readLog(node.home.log(app, release), options)) yield { release, line }
+async function* lines(node: Node, app: AppName, release: ReleaseNumber, wish: LogWish): AsyncGenerator<LogLine> {
+  for await (const line of readLog(node.home.log(app, release), wish)) yield { release, line }
 }
 
 /** What a release writes at its end (it may be draining) is followed beside what its successor writes, until it is retired. */
@@ -40,11 +40,11 @@ async function* followed(node: Node, app: AppName, first: ReleaseNumber, options
   const tell = () => news.resolve()
 
   // Each reader waits until its line was taken: nobody reads faster than the client.
-  const follow = async (release: ReleaseNumber, from: Pick<LogOptions, 'lines' | 'since'>) => {
+  const follow = async (release: ReleaseNumber, wish: Pick<LogWish, 'lines' | 'since' | 'from'>) => {
     const over = new AbortController()
     sources.set(release, over)
-    const signal = AbortSignal.any([options.signal, over.signal])
-    for await (const line of lines(node, app, release, { ...from, follow: true, signal })) {
+    const { signal } = options
+    for await (const line of lines(node, app, release, { ...wish, follow: true, until: over.signal, signal })) {
       const { promise, resolve: taken } = Promise.withResolvers<void>()
       ready.push({ line, taken })
       tell()
@@ -52,17 +52,23 @@ async function* followed(node: Node, app: AppName, first: ReleaseNumber, options
     }
     sources.delete(release)
   }
-  const start = (release: ReleaseNumber, from: Pick<LogOptions, 'lines' | 'since'>) =>
-    void follow(release, from).catch((error: unknown) => {
+  const start = (release: ReleaseNumber, wish: Pick<LogWish, 'lines' | 'since' | 'from'>) =>
+    void follow(release, wish).catch((error: unknown) => {
       failures.push(error)
       tell()
     })
+  /** How long the log of a release was when the operation began with which it may become active. */
+  const lengths = new Map<ReleaseNumber, number>()
   const stopListening = node.store.events.listen(({ app: about, release, event }) => {
     if (about !== app || release === null) return
+    const length = () => lengthOf(node.home.log(app, release))
+    if (event.endsWith('-began')) lengths.set(release, length())
     if (event === 'retired') sources.get(release)?.abort()
-    // All that a new release wrote, and of one that ran before only what it writes from now on.
-    if (becameActive.has(event) && !sources.has(release))
-      start(release, { lines: event === 'deploy' ? Number.POSITIVE_INFINITY : 0 })
+    // What it wrote since then, which of a new release is all.
+    if (becameActive.has(event) && !sources.has(release)) {
+      const from = lengths.get(release) ?? (event === 'deploy' ? 0 : length())
+      start(release, { lines: Number.POSITIVE_INFINITY, from })
+    }
   })
   options.signal.addEventListener('abort', tell)
   try {

@@ -18,9 +18,10 @@ const newline = 0x0a
 export async function* linesFrom(file: string, offset: number, until: AbortSignal | null): AsyncGenerator<string> {
   await using handle = await open(file, 'r')
   using growth = until && watchGrowth(file, until)
-  const block = Buffer.alloc(blockBytes)
+  /** A line whose end was not there yet, of so many bytes, and what is read after it. */
+  const block = Buffer.alloc(maxLineBytes + blockBytes)
+  let pending = 0
   let at = offset
-  let pending = Buffer.alloc(0)
   /** Bytes that were let go before they were read. */
   let lost = 0
   /** What the file held when `until` aborted: one that grows faster than it is read must not keep us here. */
@@ -28,33 +29,34 @@ export async function* linesFrom(file: string, offset: number, until: AbortSigna
   for (;;) {
     growth?.forget()
     if (until?.aborted && end === Number.POSITIVE_INFINITY) end = (await handle.stat()).size
-    const { bytesRead } = await handle.read(block, 0, Math.min(blockBytes, Math.max(0, end - at)), at)
+    const { bytesRead } = await handle.read(block, pending, Math.min(blockBytes, Math.max(0, end - at)), at)
     if (bytesRead > 0) {
-      const kept = block.subarray(0, bytesRead).includes(0) ? keptOf(handle.fd) : null
+      const bytes = block.subarray(0, pending + bytesRead)
+      const kept = bytes.includes(0, pending) ? keptOf(handle.fd) : null
       if (kept !== null && at < kept.from) {
         lost += kept.line - at
         at = kept.line
-        pending = Buffer.alloc(0)
+        pending = 0
         continue
       }
       if (lost > 0) yield ownLine(`${megabytes(lost)} of older lines were let go (logs: {max})`)
       lost = 0
       at += bytesRead
-      const bytes = Buffer.concat([pending, block.subarray(0, bytesRead)])
       let from = 0
       for (let to = nextEnd(bytes, from); to !== -1; to = nextEnd(bytes, from)) {
         yield text(bytes.subarray(from, to))
         from = bytes[to] === newline ? to + 1 : to
       }
-      pending = Buffer.from(bytes.subarray(from))
+      bytes.copyWithin(0, from)
+      pending = bytes.length - from
     } else if (growth === null || end !== Number.POSITIVE_INFINITY) {
-      if (pending.length > 0) yield text(pending)
+      if (pending > 0) yield text(block.subarray(0, pending))
       return
     } else {
       const { size } = await handle.stat()
       if (size < at) {
         at = 0
-        pending = Buffer.alloc(0)
+        pending = 0
       } else if (size === at) await growth.wait()
     }
   }

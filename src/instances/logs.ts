@@ -1,5 +1,6 @@
 /** The log of a release, as `cutover logs` shows it. */
-import { open, stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { linesFrom, offsetOfLast } from './log-lines.ts'
 import { offsetAt } from './log-times.ts'
 
@@ -8,16 +9,22 @@ export interface LogWish {
   readonly lines: number
   /** Only what was written then or later, to the second. */
   readonly since?: Date | undefined
-  /** Goes on with what is written from now on, until the signal aborts. */
+  /** Only what comes after that many bytes. */
+  readonly from?: number | undefined
+  /** Goes on with what is written from now on. */
   readonly follow: boolean
+  /** Following ends when this aborts, with what was written by then. */
+  readonly until?: AbortSignal
+  /** Everything ends at once, and without an error, when this aborts. */
   readonly signal: AbortSignal
 }
 
-/** The lines of the log; none if there is no such file. Ends at once, and without an error, when the signal aborts. */
+/** The lines of the log; none if there is no such file. */
 export async function* readLog(file: string, wish: LogWish): AsyncGenerator<string> {
   const from = await start(file, wish)
   if (from === null) return
-  for await (const line of linesFrom(file, from, wish.follow ? wish.signal : null)) {
+  const until = wish.until === undefined ? wish.signal : AbortSignal.any([wish.signal, wish.until])
+  for await (const line of linesFrom(file, from, wish.follow ? until : null)) {
     if (wish.signal.aborted) return
     yield line
   }
@@ -27,17 +34,22 @@ export async function* readLog(file: string, wish: LogWish): AsyncGenerator<stri
 export async function lastLines(file: string, lines: number): Promise<string[]> {
   const from = await start(file, { lines })
   if (from === null) return []
-  const { size } = await stat(file)
-  return await Array.fromAsync(linesFrom(file, Math.max(from, size - readableBytes), null))
+  return await Array.fromAsync(linesFrom(file, Math.max(from, lengthOf(file) - readableBytes), null))
 }
+
+/** How long the log is: what is written later comes after it. 0 if there is no such file. */
+export const lengthOf = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0
 
 const readableBytes = 16_384
 
-async function start(file: string, { lines, since }: Pick<LogWish, 'lines' | 'since'>): Promise<number | null> {
+async function start(
+  file: string,
+  { lines, since, from = 0 }: Pick<LogWish, 'lines' | 'since' | 'from'>,
+): Promise<number | null> {
   try {
     await using handle = await open(file, 'r')
     const bySince = since === undefined ? 0 : offsetAt(file, since)
-    return Math.max(bySince, lines === Number.POSITIVE_INFINITY ? 0 : await offsetOfLast(handle, lines))
+    return Math.max(from, bySince, lines === Number.POSITIVE_INFINITY ? 0 : await offsetOfLast(handle, lines))
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
     throw error

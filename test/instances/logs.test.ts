@@ -61,6 +61,19 @@ test('following gives each line as soon as it is whole, until it is told to stop
   assert.equal((await last).done, true)
 })
 
+test('who follows until something has ended gets all that was written by then', async (t) => {
+  const file = join(temporaryDirectory(t), 'v1.log')
+  writeFileSync(file, 'one\ntwo\nthree\n')
+  const over = new AbortController()
+  const lines = readLog(file, { ...wish, follow: true, until: over.signal })
+  const seen: string[] = []
+  for await (const line of lines) {
+    seen.push(line)
+    over.abort()
+  }
+  assert.deepEqual(seen, ['one', 'two', 'three'])
+})
+
 test('lines since a time are found, to the second', async (t) => {
   const directory = temporaryDirectory(t)
   const file = join(directory, 'v1.log')
