@@ -19,6 +19,7 @@ export const command = {
   info: 15,
   mapFreeze: 22,
   linkCreate: 28,
+  linkUpdate: 29,
 } as const
 
 /** What a program is for, by the name of its section in the object file; enum bpf_prog_type and bpf_attach_type. */
@@ -105,6 +106,20 @@ export const createLink = (program: KernelObject, kind: ProgramKind, target: num
       }),
       `link create ${kind}`,
     ),
+  )
+
+/**
+ * Puts another program of the same kind in the place of the link's, in one step: whatever comes meets the one or the other. ENOLINK if what it
+ * was attached to has gone. Linux 5.8.
+ */
+export const updateLink = (link: KernelObject, program: KernelObject): void =>
+  void bpf(
+    command.linkUpdate,
+    attributes(16, (bytes) => {
+      bytes.writeUInt32LE(link.fd, 0)
+      bytes.writeUInt32LE(program.fd, 4)
+    }),
+    'link update',
   )
 
 /** Gives the object a name in a bpffs, under which it outlives this process. The name must not contain a dot. EEXIST if it is taken. */

@@ -119,17 +119,11 @@ test('a program that refuses everything, or chooses for others, is found out bef
 })
 
 test('what was left half made is made anew, and what is whole is found', { skip: asRoot }, (t) => {
-  const pins = join(temporaryBpffs(t), 'pins')
-  const root = join(pins, String(layoutVersion))
-  const first = openKernel(pins)
-  first.maps.ports.set(portKey(81), portValue(3, true))
-  first[Symbol.dispose]()
-  {
-    using second = openKernel(pins)
-    assert.deepEqual(second.maps.ports.keys(), [portKey(81)])
-  }
+  const node = startSteering(t)
+  node.steering.addApp(3, { ports: [81], holdMs: 0 })
+  const root = join(node.pins, String(layoutVersion))
+  assert.deepEqual(node.reopen().ports(3), [{ port: 81, declared: true }])
   assert.ok(existsSync(join(root, 'links', 'lookup')))
   rmSync(join(root, 'links', 'lookup'))
-  using third = openKernel(pins)
-  assert.deepEqual(third.maps.ports.keys(), [])
+  assert.deepEqual(node.reopen().ports(3), [])
 })

@@ -1,8 +1,9 @@
 /** The five hooks on a release's cgroup: attached, told which release it is, pinned. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { createLink, openTarget, pin } from '../../linux/bpf.ts'
+import { createLink, getPinned, openTarget, pin, updateLink } from '../../linux/bpf.ts'
 import { cgroupId } from '../../linux/cgroup.ts'
+import { SystemError } from '../../linux/ffi.ts'
 import { netnsCookie, tcpSocket } from '../../linux/sockets.ts'
 import type { Kernel } from './kernel.ts'
 import { type ReleaseRef, releaseKey, u32, u64 } from './layout.ts'
@@ -11,7 +12,7 @@ import { type ReleaseRef, releaseKey, u32, u64 } from './layout.ts'
 const complete = 'complete'
 
 /** A name in a bpffs must not contain a dot. */
-const folderOf = ({ releases }: Kernel, { app, release }: ReleaseRef): string => join(releases, `${app}_v${release}`)
+const folderOf = ({ pins }: Kernel, { app, release }: ReleaseRef): string => join(pins.releases, `${app}_v${release}`)
 
 /** Attaches the hooks to the cgroup, all or none. Every socket that is made in it from now on is the release's. */
 export function attachHooks(kernel: Kernel, ref: ReleaseRef, cgroup: string): void {
@@ -35,6 +36,20 @@ export function attachHooks(kernel: Kernel, ref: ReleaseRef, cgroup: string): vo
   }
 }
 
+/** Puts the present programs in the place of those that the release's hooks run; yields the name of each that was replaced. */
+export function* replaceHooks(kernel: Kernel, ref: ReleaseRef): Generator<string> {
+  for (const [name, { program }] of Object.entries(kernel.hooks)) {
+    using link = getPinned(join(folderOf(kernel, ref), name))
+    try {
+      updateLink(link, program)
+    } catch (error) {
+      // Its cgroup has gone: there is nothing left that it could be a hook of.
+      if (!(error instanceof SystemError && error.code === 'ENOLINK')) throw error
+    }
+    yield name
+  }
+}
+
 /** Takes the hooks away, half of them too. Sockets that were made under them stay as they are. */
 export function detachHooks(kernel: Kernel, ref: ReleaseRef): void {
   const folder = folderOf(kernel, ref)
@@ -47,8 +62,8 @@ export const hookedReleases = (kernel: Kernel): ReleaseRef[] =>
   pinnedReleases(kernel).filter((ref) => existsSync(join(folderOf(kernel, ref), complete)))
 
 /** The releases of which anything is pinned. */
-export const pinnedReleases = ({ releases }: Kernel): ReleaseRef[] =>
-  readdirSync(releases).flatMap((name) => {
+export const pinnedReleases = ({ pins }: Kernel): ReleaseRef[] =>
+  readdirSync(pins.releases).flatMap((name) => {
     const [, app, release] = /^(\d+)_v(\d+)$/.exec(name) ?? []
     return app === undefined ? [] : [{ app: Number(app), release: Number(release) }]
   })

@@ -1,12 +1,12 @@
-/** The programs and maps that all apps share: found where they are pinned, or loaded, proven, attached and pinned. */
-import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+/** The maps and programs that all apps share, found where they are pinned or made. */
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { failure } from '../../core/errors.ts'
-import { createLink, getPinned, type KernelObject, netnsOfLink, openTarget, pin } from '../../linux/bpf.ts'
+import { getPinned, type KernelObject, netnsOfLink, pin } from '../../linux/bpf.ts'
 import { type BpfMap, createMap, openMap } from '../../linux/bpf-map.ts'
-import { type BpfObject, type LoadedPrograms, loadPrograms, readObject } from '../../linux/bpf-object.ts'
-import { Descriptor } from '../../linux/ffi.ts'
+import { type LoadedPrograms, loadPrograms } from '../../linux/bpf-object.ts'
 import { layoutVersion, maxAlive, portOfKey, u32 } from './layout.ts'
+import { type Objects, ownObjects, readObjects } from './objects.ts'
 import { proveHarmless } from './proof.ts'
 
 /** The maps of bpf/maps.h. */
@@ -32,99 +32,133 @@ export type Maps = Readonly<Record<(typeof mapNames)[number], BpfMap>>
 
 export interface Kernel extends Disposable {
   readonly maps: Maps
+  readonly pins: Pins
   /** The program of the SO_REUSEPORT groups. */
   readonly group: KernelObject
-  /** Where the releases' hooks are pinned. */
-  readonly releases: string
   /** The programs of the releases' cgroups, by name. */
   readonly hooks: LoadedPrograms
+  /** Programs that were loaded and proven just now and still have to be put in their places (install.ts); null if these run already. */
+  readonly loaded: Loaded | null
 }
 
-const objectAt = (name: string): BpfObject => readObject(new URL(`../../../bpf/${name}.o`, import.meta.url))
+/** Those that need no pin of their own: what they are attached to keeps them. */
+export interface Loaded {
+  readonly lookup: KernelObject
+  /** By slot: park, then each release that may live. */
+  readonly nobody: readonly KernelObject[]
+}
 
-/** The link is pinned last: where it is, everything is. */
-const linkName = 'lookup'
+/** Where in a bpffs everything is. */
+export interface Pins {
+  readonly maps: string
+  /** The link of the look-up program: where it is, the maps are whole. */
+  readonly lookup: string
+  readonly programs: string
+  /** Where it is, these very programs run everywhere. */
+  readonly ownPrograms: string
+  /** The links of the releases' hooks. */
+  readonly releases: string
+}
 
 /** What is attached to this network namespace; its inode, as `struct bpf_link_info` has it. */
-const ownNamespace = '/proc/self/ns/net'
+export const ownNamespace = '/proc/self/ns/net'
 
 /**
- * Finds or makes the kernel's part, in a directory of a bpffs.
- * @throws CutoverError `failed` if the look-up program could not be proven, or another network namespace is steered from these pins;
- *   SystemError if the kernel refuses
+ * Finds or makes the kernel's part, in a directory of a bpffs, with the programs of these object files. Others that run go on until
+ * {@link Kernel.loaded} has taken their places.
+ * @throws CutoverError `failed` if the look-up program could not be proven, the pins are of another layout, or steer another network
+ *   namespace: then nothing was changed; SystemError if the kernel refuses
  */
-export function openKernel(pins: string): Kernel {
-  const root = rootOf(pins)
-  const found = isAttached(root)
+export function openKernel(directory: string, folder: URL = ownObjects): Kernel {
+  refuseOtherLayouts(directory)
+  const objects = readObjects(folder)
+  const root = join(directory, String(layoutVersion))
+  const pins: Pins = {
+    maps: join(root, 'maps'),
+    lookup: join(root, 'links', 'lookup'),
+    programs: join(root, 'programs'),
+    ownPrograms: join(root, 'programs', objects.digest),
+    releases: join(root, 'releases'),
+  }
+  const found = isAttached(pins)
   if (!found) rmSync(root, { recursive: true, force: true })
   using owned = new DisposableStack()
-  const lookup = objectAt('lookup')
   // One for each name: `fromEntries` forgets which keys there are.
   const maps = Object.fromEntries(
     mapNames.map((name) => {
-      const definition = lookup.maps[name]
+      const definition = objects.lookup.maps[name]
       if (definition === undefined) throw new Error(`bpf/maps.h does not describe the map ${name}`)
-      const path = join(root, 'maps', name)
-      return [name, owned.use(found ? openMap(path, definition) : createMap(definition, name))]
+      return [name, owned.use(found ? openMap(join(pins.maps, name), definition) : createMap(definition, name))]
     }),
   ) as unknown as Maps
-  const group = owned.use(found ? getPinned(join(root, 'programs', 'group')) : load(root, maps, lookup))
-  const hooks = loadPrograms(objectAt('hooks'), maps)
-  for (const { program } of Object.values(hooks)) owned.use(program)
-  const all = owned.move()
-  return {
-    maps,
-    group,
-    releases: join(root, 'releases'),
-    hooks,
-    [Symbol.dispose]: () => all.dispose(),
+  const programs = existsSync(pins.ownPrograms) ? pinnedPrograms(pins, objects, owned) : load(maps, objects, owned)
+  if (!found) {
+    for (const place of [pins.maps, join(root, 'links'), pins.programs, pins.releases])
+      mkdirSync(place, { recursive: true, mode: 0o700 })
+    for (const name of mapNames) pin(maps[name], join(pins.maps, name))
   }
+  const all = owned.move()
+  return { maps, pins, ...programs, [Symbol.dispose]: () => all.dispose() }
 }
 
 /** Takes every pin away, the link first: without it, whatever else is left counts as nothing. What is attached goes with it. */
-export function removePins(pins: string): void {
-  rmSync(join(rootOf(pins), 'links'), { recursive: true, force: true })
-  rmSync(pins, { recursive: true, force: true })
+export function removePins(directory: string): void {
+  rmSync(join(directory, String(layoutVersion), 'links'), { recursive: true, force: true })
+  rmSync(directory, { recursive: true, force: true })
 }
 
-const rootOf = (pins: string): string => join(pins, String(layoutVersion))
+/** What lies there is left alone: which of it steers, and how, only a version knows that made it. */
+function refuseOtherLayouts(directory: string): void {
+  const layouts = existsSync(directory) ? readdirSync(directory) : []
+  const other = layouts.find((name) => name !== String(layoutVersion))
+  if (other === undefined) return
+  throw failure(
+    `The kernel programs pinned in ${join(directory, other)} are of layout ${other}, and this version of Cutover knows layout ` +
+      `${layoutVersion}. Nothing was changed: traffic goes on as they steer it. Run the version of Cutover that pinned them; or, to ` +
+      'change over with an outage, end all apps with that version (cutover daemon stop --all) and start them with this one.',
+  )
+}
 
 /** Is the look-up program at work? What an earlier daemon left half made, or what steered a namespace that has gone, is not. */
-function isAttached(root: string): boolean {
-  const path = join(root, 'links', linkName)
-  if (!existsSync(path)) return false
-  using link = getPinned(path)
+function isAttached(pins: Pins): boolean {
+  if (!existsSync(pins.lookup)) return false
+  using link = getPinned(pins.lookup)
   const steered = netnsOfLink(link)
   if (steered !== 0n && steered !== statSync(ownNamespace, { bigint: true }).ino)
     throw failure(
-      `The programs pinned below ${root} steer another network namespace than this one. Nothing was changed. Run cutover where its ` +
-        'daemon was first started, or give this one another CUTOVER_HOME.',
+      `The programs of which ${pins.lookup} is one steer another network namespace than this one. Nothing was changed. Run cutover ` +
+        'where its daemon was first started, or give this one another CUTOVER_HOME.',
     )
   return steered !== 0n
 }
 
-/** @returns the group's program */
-function load(root: string, maps: Maps, object: BpfObject): KernelObject {
-  using owned = new DisposableStack()
-  const programOf = (from: BpfObject, name: string, constants: Uint8Array | null = null): KernelObject => {
-    const loaded = loadPrograms(from, maps, constants)[name]
-    if (loaded === undefined) throw new Error(`there is no program ${name}`)
-    return owned.use(loaded.program)
-  }
-  const lookup = programOf(object, 'lookup')
-  const group = programOf(objectAt('group'), 'group')
-  const nobody = objectAt('nobody')
-  for (let slot = 0; slot <= maxAlive; slot++) maps.next.set(u32(slot), u32(programOf(nobody, 'nobody', u32(slot)).fd))
-  proveHarmless(lookup, ownPorts(maps))
+type Programs = Pick<Kernel, 'group' | 'hooks' | 'loaded'>
 
-  for (const folder of ['maps', 'programs', 'links', 'releases'])
-    mkdirSync(join(root, folder), { recursive: true, mode: 0o700 })
-  for (const name of mapNames) pin(maps[name], join(root, 'maps', name))
-  pin(group, join(root, 'programs', 'group'))
-  using namespace = openTarget(ownNamespace)
-  using link = createLink(lookup, 'sk_lookup', namespace.fd)
-  pin(link, join(root, 'links', linkName))
-  return new Descriptor(group.release())
+function pinnedPrograms(pins: Pins, { hooks }: Objects, owned: DisposableStack): Programs {
+  const pinned = (name: string) => owned.use(getPinned(join(pins.ownPrograms, name)))
+  return {
+    group: pinned('group'),
+    hooks: Object.fromEntries(hooks.programs.map(({ name, kind }) => [name, { kind, program: pinned(name) }])),
+    loaded: null,
+  }
 }
 
-const ownPorts = (maps: Maps): Set<number> => new Set(maps.ports.keys().map(portOfKey))
+function load(maps: Maps, objects: Objects, owned: DisposableStack): Programs {
+  const programsOf = (name: 'lookup' | 'nobody' | 'group' | 'hooks', constants?: Uint8Array): LoadedPrograms => {
+    const programs = loadPrograms(objects[name], maps, constants)
+    for (const { program } of Object.values(programs)) owned.use(program)
+    return programs
+  }
+  const only = (name: 'lookup' | 'nobody' | 'group', constants?: Uint8Array): KernelObject => {
+    const loaded = programsOf(name, constants)[name]
+    if (loaded === undefined) throw new Error(`there is no program ${name}`)
+    return loaded.program
+  }
+  const lookup = only('lookup')
+  proveHarmless(lookup, new Set(maps.ports.keys().map(portOfKey)))
+  return {
+    group: only('group'),
+    hooks: programsOf('hooks'),
+    loaded: { lookup, nobody: Array.from({ length: maxAlive + 1 }, (_, slot) => only('nobody', u32(slot))) },
+  }
+}

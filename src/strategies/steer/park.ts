@@ -24,6 +24,7 @@ import { findHeld, type Held, hold, letGo } from './holders.ts'
 import type { Maps } from './kernel.ts'
 import { maxListeners, type Place, placeKey, u32, u64 } from './layout.ts'
 import { type Listener, listenersFor, placesOf } from './listeners.ts'
+import { livingOf } from './living.ts'
 
 /** Connections that may wait at one address; `net.core.somaxconn` may allow fewer. */
 const backlog = 4096
@@ -38,6 +39,8 @@ export interface Park {
   hold(app: AppId, listener: Listener): void
   /** Lets the group of this listener have the program, without holding its address. Throws as {@link hold} does. */
   join(listener: Listener): void
+  /** Lets the group of this socket have the program, in the place of the one that it has. */
+  regroup(socket: Listener): void
   /** Ends the queue of this socket: every connection in it goes to its heir, also those that are still being made. */
   handOn(app: AppId, socket: Listener): void
   /** Closes everything that waits in this socket; says how many that were. */
@@ -86,6 +89,10 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     join: (listener) => {
       using socket = standingAt(listener)
       attachGroupProgram(socket, group)
+    },
+    regroup: ({ cookie }) => {
+      const socket = held.get(cookie)?.socket
+      if (socket !== undefined) attachGroupProgram(socket, group)
     },
     handOn: (app, { port, place, cookie }) => {
       const socket = held.get(cookie)?.socket
@@ -136,6 +143,15 @@ export const isSamePlace = (a: Listener, b: Listener): boolean =>
   a.v6only === b.v6only &&
   a.device === b.device &&
   a.uid === b.uid
+
+/** Where a release of the app listens and park does not: each address once. */
+export function unheld(maps: Maps, park: Park, app: AppId): Listener[] {
+  const held = park.of(app)
+  const found: Listener[] = []
+  for (const listener of livingOf(maps, app).flatMap((release) => listenersFor(maps, { app, release })))
+    if (![...held, ...found].some((one) => isSamePlace(one, listener))) found.push(listener)
+  return found
+}
 
 /** A socket of our own that listens where the app's does, with its user, so that both are in one group. */
 function standingAt({ family, address, port, v6only, device, uid }: Listener): Descriptor {

@@ -23,6 +23,16 @@ export const portsOf = (maps: Maps, app: AppId): AppPort[] =>
     })
     .toSorted((a, b) => a.port - b.port)
 
+/** The apps that have a port, each once. */
+export const ownersOf = (maps: Maps): AppId[] => [
+  ...new Set(
+    maps.ports.keys().flatMap((key) => {
+      const value = maps.ports.get(key)
+      return value === null ? [] : [ownerOfPort(value).app]
+    }),
+  ),
+]
+
 /**
  * Makes these the app's declared ports. Others that it declared before stay its own where a release listens there.
  * @returns the ports that are nobody's from now on, still to be given back

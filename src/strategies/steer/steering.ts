@@ -7,12 +7,13 @@ import type { AppId, ReleaseNumber } from '../../core/words.ts'
 import { SystemError } from '../../linux/ffi.ts'
 import { clearStamp, isOver, isStamped, renewHold, setHold } from './hold.ts'
 import { hookedReleases } from './hooks.ts'
+import { install } from './install.ts'
 import { openKernel, removePins } from './kernel.ts'
 import { counterNames, portKey, type ReleaseRef, releaseKey, u32, u64, wordHold } from './layout.ts'
 import { type Listener, listenersFor } from './listeners.ts'
-import { bringIn, forgetApp, livingOf, takeOut, tidy } from './living.ts'
+import { bringIn, forgetApp, takeOut, tidy } from './living.ts'
 import { type Lending, lendPorts } from './owner.ts'
-import { isSamePlace, openPark, placeOfPark } from './park.ts'
+import { isSamePlace, openPark, placeOfPark, unheld } from './park.ts'
 import { type AppPort, declarePorts, leftPorts, portsOf } from './ports.ts'
 import { probe } from './probe.ts'
 
@@ -24,6 +25,8 @@ export interface SteeringOptions {
   readonly pins: string
   /** Cutover's own cgroup, made if need be. */
   readonly cgroup: string
+  /** The folder of the kernel programs, as bpf/build.sh makes it; without it those of this source. */
+  readonly objects?: URL
 }
 
 export interface AppPorts {
@@ -96,16 +99,19 @@ export interface Steering {
 }
 
 /**
- * Finds the kernel's part as an earlier daemon left it, or loads, proves and attaches it.
- * @throws CutoverError `failed` if the look-up program would touch a port that no app declares, or the pins are another namespace's;
- *   SystemError if the kernel refuses
+ * Finds the kernel's part as an earlier daemon left it, or loads, proves and attaches it. Where other programs run than these, they are replaced
+ * in place: no connection notices.
+ * @throws CutoverError `failed` if the look-up program would touch a port that no app declares, the pins are another namespace's, or of a
+ *   layout that is not known; SystemError if the kernel refuses
  */
-export function openSteering({ pins, cgroup }: SteeringOptions): Steering {
+export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steering {
   using opened = new DisposableStack()
-  const kernel = opened.use(openKernel(pins))
+  const kernel = opened.use(openKernel(pins, objects))
   tidy(kernel)
   const { maps } = kernel
   const park = openPark(maps, kernel.group, cgroup)
+  opened.defer(() => park.close())
+  for (const _step of install(kernel, park));
   opened.move()
 
   const freePort = (app: AppId, port: number) => {
@@ -155,10 +161,7 @@ export function openSteering({ pins, cgroup }: SteeringOptions): Steering {
     accepted: (ref) => Number(maps.tallies.get(u32(releaseKey(ref)))?.readBigUInt64LE(0) ?? 0n),
     park: (app) => {
       const declared = new Set(portsOf(maps, app).flatMap(({ port, declared }) => (declared ? [port] : [])))
-      const held = park.of(app)
-      for (const listener of livingOf(maps, app).flatMap((release) => listenersFor(maps, { app, release }))) {
-        if (held.some((one) => isSamePlace(one, listener))) continue
-        held.push(listener)
+      for (const listener of unheld(maps, park, app)) {
         if (declared.has(listener.port)) park.hold(app, listener)
         else park.join(listener)
       }
