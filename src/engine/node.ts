@@ -41,6 +41,8 @@ export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | '
   readonly shuttingDown: AbortController
   /** The kernel's part, loaded and proven at first need. Throws once the daemon leaves: what goes on in the background ends there. */
   steering(): Steering
+  /** The same if an earlier daemon left it or it is open already, or null. */
+  findSteering(): Steering | null
   /** The same if it is open already, or null. */
   openedSteering(): Steering | null
   /** Lets go of the kernel's part, which stays as it is. */
@@ -78,6 +80,11 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
     bpffs.mount(home.bpffs)
     return home.bpffs
   }
+  const findSteering = (): Steering | null => {
+    const place = foundBpffs(home)
+    if (place !== null && existsSync(join(place, name))) steering ??= openSteering({ pins: join(place, name), cgroup })
+    return steering
+  }
   return {
     ...createLogWatches(home, store, log),
     home,
@@ -97,18 +104,14 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
       steering ??= openSteering({ pins: join(bpffsOf(), name), cgroup })
       return steering
     },
+    findSteering,
     closeSteering: () => {
       steering?.close()
       steering = null
     },
     endSteering: () => {
-      // Opened even if nobody needed it: an earlier daemon may have left pins.
-      const place = foundBpffs(home)
-      if (steering !== null || (place !== null && existsSync(join(place, name)))) {
-        steering ??= openSteering({ pins: join(bpffsOf(), name), cgroup })
-        steering.destroy()
-        steering = null
-      }
+      findSteering()?.destroy()
+      steering = null
       removeDying(cgroups, cgroup)
       bpffs.unmount(home.bpffs)
       rmSync(home.bpffs, { recursive: true, force: true })

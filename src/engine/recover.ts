@@ -23,8 +23,13 @@ import { takeDown } from './take-down.ts'
 import { conclude, undoCandidate } from './unfinished.ts'
 import { handOnWhatWaits } from './waiting.ts'
 
-/** Adopts what runs, undoes what was half done, brings back what should run and does not. Resolves before apps that have to be started are up. */
+/**
+ * Adopts what runs, undoes what was half done, brings back what should run and does not. Resolves before apps that have to be started are up.
+ * @throws CutoverError `failed` if what is pinned in the kernel cannot be taken over; then nothing was changed
+ */
 export async function recover(node: Node): Promise<void> {
+  // Before anything else: pins that this version does not know end it here, and programs of another version are replaced in place.
+  node.findSteering()
   const apps = node.store.apps.list()
   const folders = apps.flatMap(({ name }) => [node.home.releases(name)])
   for (const problem of await node.files.removeLeftovers([...folders, `${node.home.directory}/shared`]))

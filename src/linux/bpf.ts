@@ -138,16 +138,31 @@ function objectCall(what: number, path: string, fd: number): number {
   return bpf(what, request, `${what === command.pin ? 'pin' : 'open'} ${path}`)
 }
 
-/** The inode of the network namespace to which a link of that kind is attached; 0n once the namespace has gone. `struct bpf_link_info` */
-export function netnsOfLink(link: KernelObject): bigint {
+export interface LinkInfo {
+  /** The id of its program. */
+  readonly program: number
+  /** Of a link to a network namespace: the namespace's inode, 0n once it has gone. */
+  readonly netns: bigint
+}
+
+/** `struct bpf_link_info` */
+export function linkInfo(link: KernelObject): LinkInfo {
+  const info = objectInfo(link)
+  return { program: info.readUInt32LE(8), netns: BigInt(info.readUInt32LE(16)) }
+}
+
+/** The number by which the kernel knows a program. `struct bpf_prog_info` */
+export const programId = (program: KernelObject): number => objectInfo(program).readUInt32LE(4)
+
+function objectInfo(object: KernelObject): Buffer {
   const info = Buffer.alloc(256)
   const request = attributes(16, (bytes) => {
-    bytes.writeUInt32LE(link.fd, 0)
+    bytes.writeUInt32LE(object.fd, 0)
     bytes.writeUInt32LE(info.length, 4)
     bytes.writeBigUInt64LE(address(info), 8)
   })
   bpf(command.info, request, 'object info')
-  return BigInt(info.readUInt32LE(16))
+  return info
 }
 
 /**

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { createLink, getPinned, loadProgram, netnsOfLink, openTarget, pin, prepareRun } from '../../src/linux/bpf.ts'
+import { createLink, getPinned, linkInfo, loadProgram, openTarget, pin, prepareRun } from '../../src/linux/bpf.ts'
 import { createConstants, createMap, type MapDefinition, openMap } from '../../src/linux/bpf-map.ts'
 import { loadPrograms, readObject } from '../../src/linux/bpf-object.ts'
 import { openDescriptors } from '../../src/linux/descriptors.ts'
@@ -95,7 +95,7 @@ test('a program is run without being attached, and a link knows its namespace', 
   assert.equal(prepareRun(program, context, Buffer.alloc(72))(), 1)
   using namespace = openTarget('/proc/self/ns/net')
   using link = createLink(program, 'sk_lookup', namespace.fd)
-  assert.equal(netnsOfLink(link), statSync('/proc/self/ns/net', { bigint: true }).ino)
+  assert.equal(linkInfo(link).netns, statSync('/proc/self/ns/net', { bigint: true }).ino)
 })
 
 test('a program that the verifier refuses is told with its words, and nothing stays open', { skip: asRoot }, () => {

@@ -19,8 +19,8 @@ export interface TestSteering {
   readonly steering: Steering
   readonly pins: string
   readonly cgroup: string
-  /** Another one from the same pins, as a next daemon would have it; the former is closed. */
-  reopen(): Steering
+  /** Another one from the same pins, as a next daemon would have it, with its own programs or those of this folder; the former is closed. */
+  reopen(objects?: URL): Steering
   /** A release with a cgroup of its own. */
   release(ref: ReleaseRef): string
 }
@@ -49,9 +49,9 @@ export function startSteering(t: TestContext): TestSteering {
     },
     pins,
     cgroup,
-    reopen: () => {
+    reopen: (objects) => {
       steering?.close()
-      steering = openSteering({ pins, cgroup })
+      steering = openSteering({ pins, cgroup, ...(objects && { objects }) })
       return steering
     },
     release: (ref) => {

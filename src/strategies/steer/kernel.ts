@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { failure } from '../../core/errors.ts'
-import { getPinned, type KernelObject, netnsOfLink, pin } from '../../linux/bpf.ts'
+import { getPinned, type KernelObject, linkInfo, pin } from '../../linux/bpf.ts'
 import { type BpfMap, createMap, openMap } from '../../linux/bpf-map.ts'
 import { type LoadedPrograms, loadPrograms } from '../../linux/bpf-object.ts'
 import { layoutVersion, maxAlive, portOfKey, u32 } from './layout.ts'
@@ -123,7 +123,7 @@ function refuseOtherLayouts(directory: string): void {
 function isAttached(pins: Pins): boolean {
   if (!existsSync(pins.lookup)) return false
   using link = getPinned(pins.lookup)
-  const steered = netnsOfLink(link)
+  const { netns: steered } = linkInfo(link)
   if (steered !== 0n && steered !== statSync(ownNamespace, { bigint: true }).ino)
     throw failure(
       `The programs of which ${pins.lookup} is one steer another network namespace than this one. Nothing was changed. Run cutover ` +
