@@ -2,7 +2,7 @@ import { endGroup, exampleFolder } from '../test/support/examples.ts'
 import { startNode } from '../test/support/node.ts'
 import { bareFolder, startBare } from './bare-app.ts'
 import { figure, type Measurement } from './figures.ts'
-import { readLongestBlock, watchedDaemon, watchLoop } from './loop-watch.ts'
+import { readLongestBlock, startWatched, watchLoop } from './loop-watch.ts'
 
 const tries = 12
 /** `health: auto` wants two good answers, 100 ms apart. */
@@ -14,7 +14,7 @@ export const deploy: Measurement = {
   how: `${tries} deploys of the Node example (4 files), as a client waits for them, in turns with the same app without Cutover: from its spawn until it says that it listens. The overhead is a deploy less the start of its neighbour less ${healthRhythmMs} ms, which two health checks in their rhythm take. The first deploy of a node, which also loads and proves the kernel's part, stands by itself. The longest block is the daemon's, seen by a timer of 1 ms within it; the process that measures was watched in the same way.`,
 
   async measure(scope, rounds) {
-    const node = await startNode(scope, watchedDaemon)
+    const node = await startNode(scope, startWatched)
     const folder = exampleFolder(scope, 'node')
     const bare = bareFolder(scope)
     const own = watchLoop()

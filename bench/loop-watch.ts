@@ -6,8 +6,9 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { startInBackground } from '../src/daemon/autostart.ts'
 import type { Place } from '../src/daemon/place.ts'
+import { installProgram } from '../src/daemon/program/install.ts'
 
 export interface LoopWatch {
   /** The longest block since the last call. */
@@ -38,20 +39,15 @@ export function watchLoop(): LoopWatch {
   }
 }
 
-/** The command of a daemon that watches its own loop. */
-export const watchedDaemon: readonly string[] = [
-  process.execPath,
-  '--import',
-  import.meta.url,
-  fileURLToPath(new URL('../bin/cutover.js', import.meta.url)),
-  'daemon',
-  '--ready-fd',
-  '3',
-]
+/** Starts a daemon that watches its own loop. */
+export async function startWatched(place: Place): Promise<void> {
+  const [node, ...args] = await installProgram(place.home)
+  await startInBackground(place, [node, '--import', import.meta.url, ...args, '--ready-fd', '3'])
+}
 
 const fileIn = (home: string): string => join(home, 'longest-block')
 
-/** The longest block, in milliseconds, of the {@link watchedDaemon} there since it was asked last. */
+/** The longest block, in milliseconds, of the watched daemon there since it was asked last. */
 export async function readLongestBlock({ home, lock }: Place): Promise<number> {
   const file = fileIn(home)
   process.kill(Number(readFileSync(lock, 'utf8')), 'SIGUSR2')

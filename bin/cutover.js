@@ -9,7 +9,9 @@ const here = fileURLToPath(import.meta.url)
 const own = fileURLToPath(new URL(`../node_modules/node-linux-${process.arch}/bin/node`, import.meta.url))
 
 if (Number.parseInt(process.versions.node, 10) >= needed) {
-  const { main } = await import('../src/cli/main.ts')
+  // A checkout runs its sources; in a package Node would not take them, and there they are bundled.
+  const sources = new URL('../src/cli/main.ts', import.meta.url)
+  const { main } = await import(existsSync(sources) ? sources : new URL('../dist/cutover.js', import.meta.url))
   await main(process.argv.slice(2))
 } else if (existsSync(own)) {
   const child = spawn(own, [here, ...process.argv.slice(2)], { stdio: 'inherit' })

@@ -1,7 +1,7 @@
 /** The command line: finds the command, loads it alone, and turns whatever comes of it into an exit code of the contract. */
 import { Command, CommanderError } from 'commander'
 import { usageError } from '../core/errors.ts'
-import { ownVersion } from '../daemon/version.ts'
+import { ownVersion } from '../program.ts'
 import { commands, notBuiltYet } from './commands.ts'
 import { endWithReader, explain, shown } from './print.ts'
 import { printableLines } from './text.ts'

@@ -1,5 +1,5 @@
 /** What a `cutover.yaml` may hold: its keys, their defaults, and the same as a JSON Schema for editors. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { HealthCheck } from './app-config.ts'
 import {
   choice,

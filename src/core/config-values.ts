@@ -1,5 +1,5 @@
 /** The kinds of values that a config has, as schemas. Each says what it expects, in words for people. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { StopStep } from './app-config.ts'
 import { splitCommand } from './command-words.ts'
 import { durationForm, longestDuration, parseDuration } from './duration.ts'

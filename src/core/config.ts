@@ -1,5 +1,5 @@
 /** From the text of a `cutover.yaml` to a checked config, or to all that is wrong with it, each with its line. */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { AppConfig } from './app-config.ts'
 import { type ConfigFile, configFile, mapsOfConfig, maxWorkers } from './config-schema.ts'
 import { notBuilt } from './config-values.ts'

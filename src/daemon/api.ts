@@ -1,7 +1,7 @@
 /** The daemon's API: HTTP and JSON over its unix socket. Its type is all that a client needs to know of it. */
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import { z } from 'zod'
+import * as z from 'zod'
 import { usageError } from '../core/errors.ts'
 import { peerOf } from '../linux/peer.ts'
 import { actorOf, admit } from './actor.ts'

@@ -3,7 +3,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { CutoverError } from '../core/errors.ts'
 import type { Word } from './main.ts'
 import type { Place } from './place.ts'
@@ -12,26 +11,17 @@ import { requireTrusted } from './trusted.ts'
 /** The descriptor at which a background daemon finds its pipe. */
 const readyFd = 3
 
-/** The command of a background daemon. */
-const ownCommand = [
-  process.execPath,
-  fileURLToPath(new URL('../../bin/cutover.js', import.meta.url)),
-  'daemon',
-  '--ready-fd',
-  String(readyFd),
-]
-
 /**
  * Starts a daemon of that home in a session of its own and waits until it answers. What it prints goes to its log. Another one that was
- * there first will do.
+ * there first will do. Without a command it is this version's, from a copy of the program.
  * @throws CutoverError `unreachable` if it could not start, with its reason.
  */
-export async function startInBackground(place: Place, command: readonly string[] = ownCommand): Promise<void> {
+export async function startInBackground(place: Place, command?: readonly string[]): Promise<void> {
   requireTrusted(place.home)
   mkdirSync(place.home, { recursive: true, mode: 0o755 })
+  const [program = process.execPath, ...args] = command ?? (await ownCommand(place))
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
   const log = openSync(place.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640)
-  const [program = process.execPath, ...args] = command
   // Of the environment of whoever happened to be first, only what any program needs.
   const { PATH, HOME, LANG, TZ } = process.env
   const child = spawn(program, args, {
@@ -48,6 +38,12 @@ export async function startInBackground(place: Place, command: readonly string[]
   if ('ready' in word || word.problem.kind === 'refused') return
   const { message, details } = word.problem
   throw new CutoverError('unreachable', `The daemon could not start: ${message}`, { details })
+}
+
+async function ownCommand({ home }: Place): Promise<readonly string[]> {
+  // Loaded at need: hardly any command starts a daemon.
+  const { installProgram } = await import('./program/install.ts')
+  return [...(await installProgram(home)), '--ready-fd', String(readyFd)]
 }
 
 /** What the daemon says when it answers or gives up; null if it ends without a word. */

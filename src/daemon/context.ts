@@ -1,7 +1,7 @@
 /** What every route works with. */
 import type { HttpBindings } from '@hono/node-server'
 import { zValidator } from '@hono/zod-validator'
-import { type ZodType, z } from 'zod'
+import * as z from 'zod'
 import type { Actor, Status } from '../core/documents.ts'
 import { usageError } from '../core/errors.ts'
 import type { Engine, Log } from '../engine/engine.ts'
@@ -27,7 +27,7 @@ export interface Environment {
 }
 
 /** Checks a part of the request; what is wrong with it is a usage error for people. */
-export const valid = <Target extends 'json' | 'query', Schema extends ZodType>(target: Target, schema: Schema) =>
+export const valid = <Target extends 'json' | 'query', Schema extends z.ZodType>(target: Target, schema: Schema) =>
   zValidator(target, schema, (result) => {
     if (result.success) return
     const details = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)

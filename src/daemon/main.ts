@@ -1,10 +1,11 @@
 /** The process that is the daemon: JSON lines on stdout, signals, and word to whoever started it. */
 import { closeSync, writeSync } from 'node:fs'
+import { ownVersion } from '../program.ts'
 import { type DaemonOptions, startDaemon } from './daemon.ts'
 import { createLog } from './log.ts'
 import type { Place } from './place.ts'
 import { type Problem, problemOf } from './problem.ts'
-import { ownVersion } from './version.ts'
+import { removeUnusedPrograms } from './program/prune.ts'
 
 /** What a starting daemon writes, as one line, to the descriptor it was given: that it answers, or why it does not. */
 export type Word = { readonly ready: true } | { readonly problem: Problem }
@@ -36,6 +37,7 @@ export async function runDaemon({ place, readyFd, open }: RunOptions): Promise<v
   process.on('SIGHUP', () => {})
   // Not before signals are heard: whoever waits for this may send one at once.
   say(readyFd, { ready: true })
+  removeUnusedPrograms(place.home).catch((err: unknown) => log.warn({ err }, 'older programs could not be removed'))
   await daemon.ended
 }
 

@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly cwd?: string
   /** As this user and group, which takes root. */
   readonly uid?: number
+  /** Instead of this source's own: Node and the program. */
+  readonly command?: readonly [string, string]
   /** Called with the process as soon as it runs. */
   readonly meanwhile?: (child: ChildProcess) => void
 }
@@ -27,8 +29,12 @@ const environmentFor = (home: string) => {
 }
 
 /** Runs `cutover` without a terminal. */
-export async function cutover(args: readonly string[], { home, cwd, uid, meanwhile }: RunOptions): Promise<Ran> {
-  const child = spawn(process.execPath, [program, ...args], {
+export async function cutover(
+  args: readonly string[],
+  { home, cwd, uid, meanwhile, command = [process.execPath, program] }: RunOptions,
+): Promise<Ran> {
+  const [node, file] = command
+  const child = spawn(node, [file, ...args], {
     cwd,
     ...(uid !== undefined && { uid, gid: uid }),
     env: environmentFor(home),

@@ -32,11 +32,11 @@ export interface TestNode {
 
 /**
  * Starts a daemon with a home of its own. When the test ends all of it is ended, and the test fails if anything was left.
- * `daemon`: another command than its own, to watch it at work. `under`: the directory in which its home is made.
+ * `daemon`: another command than its own, to watch it at work, or another way to start it. `under`: the directory in which its home is made.
  */
 export async function startNode(
   t: Pick<TestContext, 'after'>,
-  daemon?: readonly string[],
+  daemon?: readonly string[] | ((place: Place) => Promise<unknown>),
   under = tmpdir(),
 ): Promise<TestNode> {
   const home = mkdtempSync(join(under, 'cutover-node-'))
@@ -51,7 +51,8 @@ export async function startNode(
       rmSync(home, { recursive: true, force: true })
     }
   })
-  await startInBackground(place, daemon)
+  if (typeof daemon === 'function') await daemon(place)
+  else await startInBackground(place, daemon)
 
   const node: TestNode = {
     place,

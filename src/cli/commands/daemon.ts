@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { schema } from '../../core/documents.ts'
 import { failure } from '../../core/errors.ts'
 import { defaultPlace } from '../../daemon/place.ts'
-import { ownVersion } from '../../daemon/version.ts'
+import { ownVersion } from '../../program.ts'
 import { confirm } from '../ask.ts'
 import { connect, connectToRunning, needRoot } from '../connect.ts'
-import { asCount, jsonOption, yesOption } from '../options.ts'
+import { jsonOption, yesOption } from '../options.ts'
 import { note, say, sayJson } from '../print.ts'
 
 export const command = (): Command =>
@@ -16,7 +16,6 @@ export const command = (): Command =>
       'Runs the daemon in the foreground; it logs JSON lines. Other commands start one in the background where none runs. Apps and traffic ' +
         'do not need it: they go on when it ends. A daemon of another version makes place, one of this version does not (exit code 4).',
     )
-    .addOption(new Option('--ready-fd <fd>').argParser(asCount(3, 1023)).hideHelp())
     .addHelpText('after', '\nExamples:\n  cutover daemon\n  cutover daemon stop\n  cutover daemon stop --all')
     .action(run)
     .addCommand(stopCommand())
@@ -34,20 +33,20 @@ const stopCommand = (): Command =>
     .addHelpText('after', '\nExamples:\n  cutover daemon stop\n  cutover daemon stop --all --yes')
     .action(stop)
 
-async function run({ readyFd }: { readonly readyFd?: number }): Promise<void> {
+/** Becomes the daemon, in the same process: whoever started this watches and ends it by its pid. */
+async function run(): Promise<void> {
   const place = defaultPlace()
   needRoot(place)
+  const { installProgram } = await import('../../daemon/program/install.ts')
+  const [node, ...args] = await installProgram(place.home)
   const client = connectToRunning()
   const running = await client.daemon()
   if (running && running.version !== ownVersion()) {
     note(`The daemon of version ${running.version} makes place.`)
     await client.stopDaemon(false)
   }
-  const { runDaemon } = await import('../../daemon/main.ts')
-  const { openEngine } = await import('../../engine/open.ts')
-  await runDaemon({ place, readyFd: readyFd ?? null, open: openEngine })
-  // Whatever handle is left must not keep a daemon that has ended.
-  process.exit(0)
+  process.chdir('/')
+  process.execve?.(node, [node, ...args], { ...process.env, CUTOVER_HOME: place.home })
 }
 
 interface StopOptions {

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { schema } from '../../core/documents.ts'
-import { ownVersion } from '../../daemon/version.ts'
+import { ownVersion } from '../../program.ts'
 import { connectToRunning } from '../connect.ts'
 import { jsonOption } from '../options.ts'
 import { say, sayJson } from '../print.ts'

@@ -1,7 +1,7 @@
 /** Everything that only looks. */
 import { Hono } from 'hono'
 import { parse } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Status, schema } from '../../core/documents.ts'
 import { refusal, usageError } from '../../core/errors.ts'
 import type { AppName } from '../../core/words.ts'

@@ -1,6 +1,6 @@
 /** Everything that changes something. Each answers with its progress, one document a line, and ends with the receipt or the error. */
 import { Hono, type Context as Request } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Actor, Progress, Receipt } from '../../core/documents.ts'
 import type { Report } from '../../engine/engine.ts'
 import { appName, type Context, type Environment, releaseNumber, valid } from '../context.ts'

@@ -1,6 +1,6 @@
 /** What goes on for as long as the client listens: events and logs. Neither is read faster than the client takes it. */
 import { Hono } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { EventDocument } from '../../core/documents.ts'
 import { CutoverError } from '../../core/errors.ts'
 import type { Engine } from '../../engine/engine.ts'

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { type BpfObject, readObject } from '../../linux/bpf-object.ts'
+import { programFolder } from '../../program.ts'
 
 const names = ['lookup', 'nobody', 'group', 'hooks'] as const
 
@@ -10,8 +11,8 @@ export interface Objects extends Readonly<Record<(typeof names)[number], BpfObje
   readonly digest: string
 }
 
-/** The folder of those that belong to this source. */
-export const ownObjects = new URL('../../../bpf/', import.meta.url)
+/** The folder of those that belong to this program. */
+export const ownObjects = new URL('bpf/', programFolder)
 
 /** Reads what bpf/build.sh makes. `folder` ends with a slash. */
 export function readObjects(folder: URL): Objects {

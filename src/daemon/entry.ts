@@ -1,0 +1,21 @@
+/** The program of the daemon's process: `node daemon.js [--ready-fd N]`, with `$CUTOVER_HOME`. It is bundled by itself, without the commands. */
+import process from 'node:process'
+import { parseArgs, stripVTControlCharacters } from 'node:util'
+import { CutoverError, exitCodes } from '../core/errors.ts'
+import { openEngine } from '../engine/open.ts'
+import { runDaemon } from './main.ts'
+import { defaultPlace } from './place.ts'
+
+const { values } = parseArgs({ options: { 'ready-fd': { type: 'string' } } })
+const fd = values['ready-fd']
+
+try {
+  await runDaemon({ place: defaultPlace(), readyFd: fd === undefined ? null : Number(fd), open: openEngine })
+} catch (error) {
+  if (!(error instanceof CutoverError)) throw error
+  for (const line of [error.message, ...error.details.map((detail) => `  ${detail}`)])
+    process.stderr.write(`${stripVTControlCharacters(line)}\n`)
+  process.exitCode = exitCodes[error.kind]
+}
+// Whatever handle is left must not keep a daemon that has ended.
+process.exit()
