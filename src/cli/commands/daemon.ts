@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { schema } from '../../core/documents.ts'
 import { failure } from '../../core/errors.ts'
 import { defaultPlace } from '../../daemon/place.ts'
+import { requireTrusted } from '../../daemon/trusted.ts'
 import { ownVersion } from '../../program.ts'
 import { confirm } from '../ask.ts'
 import { connect, connectToRunning, needRoot } from '../connect.ts'
@@ -37,6 +38,7 @@ const stopCommand = (): Command =>
 async function run(): Promise<void> {
   const place = defaultPlace()
   needRoot(place)
+  requireTrusted(place.home)
   const { installProgram } = await import('../../daemon/program/install.ts')
   const [node, ...args] = await installProgram(place.home)
   const client = connectToRunning()
