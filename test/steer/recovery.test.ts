@@ -15,7 +15,17 @@ import { openSteering } from '../../src/strategies/steer/steering.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { eventually, temporaryCgroup } from '../support/workspace.ts'
-import { ask, askTimes, cookiesOf, startApp, startSteering, tally, temporaryBpffs, waitingClient } from './fixtures.ts'
+import {
+  ask,
+  askTimes,
+  cookiesOf,
+  startApp,
+  startSteering,
+  type TestSteering,
+  tally,
+  temporaryBpffs,
+  waitingClient,
+} from './fixtures.ts'
 
 const skip = asRoot || needs('python3')
 const v1 = { app: 1, release: 1 }
@@ -32,6 +42,8 @@ const ownBpfObjects = (): string[] =>
       return [] // the one by which the directory was read
     }
   })
+
+const holdersOf = ({ cgroup }: TestSteering): number[] => cgroupPids(join(cgroup, 'holders'))
 
 /** Runs these statements on a `steering` in a process of its own, which is then killed with SIGKILL. */
 async function inDaemonThatIsKilled(pins: string, cgroup: string, statements: string): Promise<void> {
@@ -127,26 +139,61 @@ test('a holder whose socket never got its place is ended by the next daemon', { 
   assert.equal(listenersOn([8080]).length, 2)
 })
 
-test('the death of the holder costs what was parked and nothing else, and park is made anew', { skip }, async (t) => {
+test('a holder that is killed is replaced, and costs nothing', { skip }, async (t) => {
   const node = startSteering(t)
-  const { steering } = node
-  steering.addApp(1, { ports: [8080], holdMs: 0 })
+  node.steering.addApp(1, { ports: [8080], holdMs: 60_000 })
   const app = await startApp(t, node.release(v1), 'v1')
   await app.run(listen)
-  steering.park(1)
-  steering.switchTo(1, 1, { hold: false })
-  const next = node.reopen()
-  const [holder] = cgroupPids(join(node.cgroup, 'holders'))
-  assert.ok(holder)
+  node.steering.park(1)
+  node.steering.switchTo(1, 0, { hold: true })
+  const before = cookiesOf(node.steering, park, 8080)
+  const clients = await Promise.all(Array.from({ length: 10 }, () => waitingClient(8080)))
+  for (const open of [() => node.steering, node.reopen]) {
+    const steering = open()
+    const [holder = 0, ...more] = holdersOf(node)
+    assert.deepEqual(more, [])
+    process.kill(holder, 'SIGKILL')
+    await eventually(() => holdersOf(node).some((pid) => pid !== holder))
+    assert.deepEqual(cookiesOf(steering, park, 8080), before)
+    assert.equal(steering.parked(1), 10)
+  }
+  const steering = node.reopen()
+  steering.switchTo(1, 1, { hold: true })
+  assert.equal(steering.unpark(1), 10)
+  assert.deepEqual(tally(await Promise.all(clients.map(({ answer }) => answer))), { v1: 10 })
+})
+
+test('the death of the daemon and the holder costs what was parked and nothing else, and park is made anew', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  node.steering.addApp(1, { ports: [8080], holdMs: 60_000 })
+  const app = await startApp(t, node.release(v1), 'v1')
+  await app.run(listen)
+  node.steering.park(1)
+  node.steering.switchTo(1, 1, { hold: true })
+  const [before] = cookiesOf(node.steering, park, 8080)
+  await app.run('sockets[0].shutdown(socket.SHUT_RDWR)')
+  const client = await waitingClient(8080)
+  node.steering.close()
+  const [holder = 0] = holdersOf(node)
   process.kill(holder, 'SIGKILL')
-  await eventually(() => cgroupPids(join(node.cgroup, 'holders')).length === 0)
+  assert.equal(await client.answer, 'ECONNRESET')
+  await app.run('sockets[0].listen(256)')
   assert.deepEqual(await askTimes(10, 8080), { v1: 10 })
-  const last = node.reopen()
-  assert.notEqual(next, last)
-  assert.deepEqual(last.listeners(park), [])
-  last.park(1)
-  assert.equal(last.listeners(park).length, 1)
+
+  const steering = node.reopen()
+  assert.deepEqual(steering.listeners(park), [])
+  steering.park(1)
+  assert.equal(holdersOf(node).length, 1)
+  assert.notEqual(cookiesOf(steering, park, 8080)[0], before)
   assert.deepEqual(await askTimes(10, 8080), { v1: 10 })
+  // The new one is in the app's group, and the group has its program: what is parked there goes to the heir.
+  steering.switchTo(1, 0, { hold: true })
+  const next = await waitingClient(8080)
+  steering.switchTo(1, 1, { hold: true })
+  assert.equal(steering.unpark(1), 1)
+  assert.equal(await next.answer, 'v1')
 })
 
 test('a removal that was cut short counts as nothing, and pins of another namespace are refused', {

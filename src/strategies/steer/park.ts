@@ -20,7 +20,7 @@ import {
   socketCookie,
   tcpSocket,
 } from '../../linux/sockets.ts'
-import { findHeld, type Held, hold, letGo } from './holders.ts'
+import { findHeld, type Held, hold } from './holders.ts'
 import type { Maps } from './kernel.ts'
 import { maxListeners, type Place, placeKey, u32, u64 } from './layout.ts'
 import { type Listener, listenersFor, placesOf } from './listeners.ts'
@@ -66,7 +66,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
   const held = new Map<bigint, Held>()
   for (const found of findHeld(holders)) {
     if (entered.has(found.cookie)) held.set(found.cookie, found)
-    else letGo(found)
+    else found.letGo()
   }
   const of = (app: AppId) => listenersFor(maps, { app, release: 0 })
 
@@ -82,7 +82,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
         held.set(kept.cookie, kept)
       } catch (error) {
         if (kept === null) socket[Symbol.dispose]()
-        else letGo(kept)
+        else kept.letGo()
         throw error
       }
     },
@@ -115,7 +115,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
       for (const place of placesOf(maps, row)) {
         const kept = held.get(maps.places.get(placeKey(place))?.readBigUInt64LE(0) ?? 0n)
         if (kept !== undefined) {
-          letGo(kept)
+          kept.letGo()
           held.delete(kept.cookie)
         }
         maps.places.delete(placeKey(place))
@@ -125,11 +125,11 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
       maps.seats.delete(placeKey(row))
     },
     close: () => {
-      for (const { socket } of held.values()) socket[Symbol.dispose]()
+      for (const one of held.values()) one[Symbol.dispose]()
       held.clear()
     },
     destroy: () => {
-      for (const one of held.values()) letGo(one)
+      for (const one of held.values()) one.letGo()
       held.clear()
     },
   }
