@@ -252,7 +252,7 @@ test('aliases that would grow without bound are refused', () => {
 test('the examples have configs that are right', () => {
   const examples = join(import.meta.dirname, '../../examples')
   const configs = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filter((path) =>
-    path.endsWith('cutover.yaml'),
+    /cutover.*\.yaml$/.test(path),
   )
   assert.ok(configs.length > 0)
   for (const path of configs) parse(readFileSync(join(examples, path), 'utf8'))

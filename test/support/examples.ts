@@ -1,6 +1,6 @@
 /** The example apps for tests: their folders, changed as a test likes, and running without Cutover. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,41 +8,32 @@ import process from 'node:process'
 import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parse } from 'yaml'
-import type { Kind } from './load-clients.ts'
+import type { AppConfig } from '../../src/core/app-config.ts'
+import { parseConfig } from '../../src/core/config.ts'
 import { needs } from './packages.ts'
+import { type Server, type ServerName, servers } from './servers.ts'
 
-export type ExampleName = 'node' | 'python' | 'gunicorn' | 'caddy'
+export type ExampleName = ServerName
 
-interface Example {
-  readonly name: ExampleName
+interface Example extends Server {
+  readonly app: string
   readonly port: number
-  readonly run: readonly string[]
-  /** The kinds of load that it understands. */
-  readonly kinds: readonly Kind[]
   /** For the `skip` option of a test. */
   readonly skip: string | false
 }
 
-const directoryOf = (name: ExampleName): string => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
-
-const everything: readonly Kind[] = ['short', 'keep-alive', 'slow', 'trickle', 'websocket', 'stream']
-
-const kinds: Readonly<Record<ExampleName, readonly Kind[]>> = {
-  node: everything,
-  python: everything.filter((kind) => kind !== 'websocket'),
-  gunicorn: everything.filter((kind) => kind !== 'websocket'),
-  caddy: ['short', 'keep-alive', 'trickle'],
-}
-
-const packages = { node: [], python: ['python3'], gunicorn: ['gunicorn'], caddy: ['caddy'] } as const
+const directoryOf = (name: ExampleName): string =>
+  fileURLToPath(new URL(`../../examples/${servers[name].folder}`, import.meta.url))
 
 export function example(name: ExampleName): Example {
-  const config = parse(readFileSync(join(directoryOf(name), 'cutover.yaml'), 'utf8'))
-  return { name, port: config.port, run: config.run.split(' '), kinds: kinds[name], skip: needs(...packages[name]) }
+  const { app, ports } = configOf(name)
+  return { ...servers[name], app, port: ports[0]?.port ?? 0, skip: needs(...servers[name].packages) }
 }
 
-export const exampleNames = ['node', 'python', 'gunicorn', 'caddy'] as const
+function configOf(name: ExampleName): AppConfig {
+  const file = join(directoryOf(name), servers[name].config)
+  return parseConfig(readFileSync(file, 'utf8'), { file, cores: 1 })
+}
 
 /** A copy of the example's folder, gone when the test ends. Files in `changes` are written over it: `{VERSION: '7'}`. */
 export function exampleFolder(
@@ -52,27 +43,30 @@ export function exampleFolder(
 ): string {
   const directory = mkdtempSync(join(tmpdir(), `cutover-example-${name}-`))
   t.after(() => rmSync(directory, { recursive: true, force: true }))
+  // As open as folders usually are: some servers read them as another user.
+  chmodSync(directory, 0o755)
   cpSync(directoryOf(name), directory, { recursive: true })
+  cpSync(join(directoryOf(name), servers[name].config), join(directory, 'cutover.yaml'))
   for (const [file, text] of Object.entries(changes)) writeFileSync(join(directory, file), text)
   return directory
 }
 
 /** Starts the example as it is, in a process group of its own that ends with the test, and waits until it accepts connections. */
 export async function startExample(t: TestContext, name: ExampleName, release: string): Promise<ChildProcess> {
-  const { run, port } = example(name)
+  const { run, build, env, ports } = configOf(name)
   const home = mkdtempSync(join(tmpdir(), 'cutover-home-'))
-  const [program = '', ...args] = run
-  const child = spawn(program, args, {
+  const options = {
     cwd: exampleFolder(t, name),
-    env: { PATH: process.env.PATH, HOME: home, CUTOVER_RELEASE: release },
+    env: { PATH: process.env.PATH, HOME: home, ...env, CUTOVER_RELEASE: release },
     stdio: 'ignore',
-    detached: true,
-  })
+  } as const
+  if (build !== null) execFileSync(build[0] ?? '', build.slice(1), options)
+  const child = spawn(run[0] ?? '', run.slice(1), { ...options, detached: true })
   t.after(async () => {
     await endGroup(child)
     rmSync(home, { recursive: true, force: true })
   })
-  await untilAccepting(port, () => child.exitCode === null && child.signalCode === null)
+  await untilAccepting(ports[0]?.port ?? 0, () => child.exitCode === null && child.signalCode === null)
   return child
 }
 

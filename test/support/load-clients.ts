@@ -1,8 +1,9 @@
-/** The kinds of client: each asks for as long as `running` says so, begins nothing afterwards, and tells the fate of all it began. */
+/** The kinds of client over HTTP/1.1: each asks for as long as `running` says so, begins nothing afterwards, and tells the fate of all it began. */
 import { performance } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Ledger, Request } from './load-fates.ts'
 import { type Answer, excerpt, type Parsed, parseAnswer, parseChunks, parseHead } from './load-http.ts'
+import { hearLines, lost, releaseOf, settle } from './load-judge.ts'
 import { frame, handshake, opcodes, parseFrame } from './load-websocket.ts'
 import { type Ending, openWire, type Target, type Wire } from './load-wire.ts'
 
@@ -129,36 +130,14 @@ async function websocket(conditions: Conditions, wire: Wire, request: Request): 
 }
 
 async function stream(conditions: Conditions, wire: Wire, request: Request): Promise<boolean> {
-  const { timeoutMs, everyMs } = conditions
+  const { timeoutMs } = conditions
   const reader = readerOn(wire)
   wire.write(get(conditions, 'close'))
   const head = await reader.next(parseHead, timeoutMs)
   if ('fate' in head) return lost(request, head)
   if (head.status !== 200 || head.headers['transfer-encoding'] !== 'chunked')
     return lost(request, { fate: 'wrong', detail: `status ${head.status}, ${head.headers['transfer-encoding']}` })
-
-  let release: string | null = null
-  let text = ''
-  for (let count = 1; release === null || conditions.running(); ) {
-    const asked = performance.now()
-    const chunks = await reader.next(someChunks, timeoutMs)
-    if ('fate' in chunks) return lost(request, chunks)
-    text += chunks.text
-    const lines = text.split('\n')
-    text = lines.pop() ?? ''
-    for (const line of lines) {
-      if (line === '') continue
-      const from = releaseOf(line.replace(/^data: /, ''), String(count))
-      if (from === null || (release !== null && from !== release))
-        return lost(request, { fate: 'wrong', detail: `line ${count} of ${release}: ${JSON.stringify(line)}` })
-      release = from
-      request.message(release, Math.max(0, performance.now() - asked - everyMs))
-      count++
-    }
-    if (chunks.last) return lost(request, { fate: 'cut', detail: `the stream ended after line ${count - 1}` })
-  }
-  request.answered(release)
-  return true
+  return await hearLines(conditions, request, () => reader.next(someChunks, timeoutMs))
 }
 
 /** At least one whole chunk. */
@@ -170,14 +149,8 @@ const someChunks = (bytes: Buffer): ReturnType<typeof parseChunks> => {
 const get = (conditions: Conditions, connection: 'close' | 'keep-alive'): string =>
   `GET ${conditions.path} HTTP/1.1\r\nHost: ${hostOf(conditions)}\r\nConnection: ${connection}\r\n\r\n`
 
-const hostOf = ({ address, port }: Target): string => `${address.includes(':') ? `[${address}]` : address}:${port}`
-
-/** Bodies begin with the release that answers, `v4`; messages are `v4 17`. */
-function releaseOf(text: string, count?: string): string | null {
-  const [release = '', counted] = text.trimEnd().split(' ')
-  if (!/^v\d+$/.test(release)) return null
-  return count === undefined || counted === count ? release : null
-}
+export const hostOf = ({ address, port }: Target): string =>
+  `${address.includes(':') ? `[${address}]` : address}:${port}`
 
 /** What comes on a wire, cut into the pieces that `parse` knows; what is left over waits for the next call. */
 function readerOn(wire: Wire) {
@@ -219,27 +192,8 @@ async function endOf(reader: ReturnType<typeof readerOn>, timeoutMs: number): Pr
   return { fate: 'wrong', detail: `a message that nobody asked for: ${excerpt(end.payload)}` }
 }
 
-/** Judges an answer and tells the request's fate; the answer if it is right. */
-function settle(request: Request, got: Answer | Ending): Answer | null {
-  if ('fate' in got) {
-    request.lost(got.fate, got.detail)
-    return null
-  }
-  const release = releaseOf(got.body)
-  if (got.status !== 200 || release === null) {
-    request.lost('wrong', `status ${got.status}, ${JSON.stringify(got.body.slice(0, 60))}`)
-    return null
-  }
-  request.answered(release)
-  return got
-}
-
-function lost(request: Request, { fate, detail }: Ending): false {
-  request.lost(fate, detail)
-  return false
-}
-
-async function afterwards(conditions: Conditions, ok: boolean): Promise<void> {
+/** Pauses as the client should after an answer or a loss. */
+export async function afterwards(conditions: Conditions, ok: boolean): Promise<void> {
   const ms = ok ? conditions.pauseMs : Math.max(conditions.pauseMs, pauseAfterLossMs)
   if (ms > 0) await pause(ms)
 }

@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { FullSpec } from './load.ts'
 import { runClient } from './load-clients.ts'
 import { openLedger } from './load-fates.ts'
+import { runHttp2Client } from './load-http2.ts'
 
 const spec: FullSpec = JSON.parse(process.argv[2] ?? '')
 const ledger = openLedger(spec.kind === 'websocket' || spec.kind === 'stream' ? 'messages' : 'answers')
@@ -18,7 +19,8 @@ const delayMs = (client: number): number =>
 
 async function client(number: number): Promise<void> {
   await pause(delayMs(number))
-  await runClient({ ...spec, ledger, running: () => running })
+  const run = spec.protocol === 'h2c' ? runHttp2Client : runClient
+  await run({ ...spec, ledger, running: () => running })
 }
 
 const clients = Promise.all(Array.from({ length: spec.clients }, (_, number) => client(number)))

@@ -94,7 +94,7 @@ export function openWire(target: Target): Wire {
  * What an error of connect(2), read(2) or write(2) says about the server.
  * @throws the error itself if it is the load client that cannot go on (no descriptors or local ports left): then no count is worth anything.
  */
-function endingOf(error: NodeJS.ErrnoException, connected: boolean): Ending {
+export function endingOf(error: NodeJS.ErrnoException, connected: boolean): Ending {
   switch (error.code) {
     case 'ECONNREFUSED':
     case 'EHOSTUNREACH':

@@ -17,8 +17,13 @@ export type { Kind } from './load-clients.ts'
 export { answeredIn, assertBalanced, type Fates, type Loss, losses, lostIn } from './load-fates.ts'
 export { fatesTable } from './load-table.ts'
 
+/** `h2c`: HTTP/2 in clear text, by prior knowledge. */
+export type Protocol = 'http/1.1' | 'h2c'
+
 export interface LoadSpec {
   readonly kind: Kind
+  /** HTTP/1.1 if left out. Over `h2c` there are no kinds `trickle` and `websocket`. */
+  readonly protocol?: Protocol
   readonly port: number
   /** An IPv4 or IPv6 address; 127.0.0.1 if left out. */
   readonly address?: string
@@ -142,6 +147,7 @@ function complete(spec: LoadSpec): FullSpec {
     stream: `/stream?every=${everyMs}`,
   }
   return {
+    protocol: 'http/1.1',
     address: '127.0.0.1',
     clients: 16,
     path: paths[spec.kind],

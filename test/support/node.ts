@@ -1,6 +1,6 @@
 /** A whole node for system tests: a real daemon in this test's namespace, and what people do to it. Nothing of it is left afterwards. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -40,6 +40,7 @@ export async function startNode(
   under = tmpdir(),
 ): Promise<TestNode> {
   const home = mkdtempSync(join(under, 'cutover-node-'))
+  chmodSync(home, 0o755)
   const place = placeAt(home)
   const client = createClient({ place, start: startInBackground })
   const cgroup = join(cgroupRoot(), `cutover-${openHome(home).id}`)

@@ -122,10 +122,13 @@ export async function scriptedStream(t: TestContext, script: () => Deed<Conversa
       if (!perform(done, count, script, { count, say, socket })) return clearInterval(timer)
       say(`v1 ${count}`)
     }
-    const timer = setInterval(next, 20)
+    let timer: NodeJS.Timeout | undefined
     socket.on('error', () => {})
     socket.on('close', () => clearInterval(timer))
-    socket.once('data', () => socket.write(chunkedHead))
+    socket.once('data', () => {
+      socket.write(chunkedHead)
+      timer = setInterval(next, 20)
+    })
   })
   return { port: await listening(t, server), done }
 }
@@ -173,7 +176,7 @@ export const noneDone = (): Record<Fate, number> => ({
 })
 
 /** Listens on a free port of 127.0.0.1 until the test ends. */
-async function listening(t: TestContext, server: Server): Promise<number> {
+export async function listening(t: TestContext, server: Server): Promise<number> {
   const open = new Set<Socket>()
   server.on('connection', (socket) => {
     open.add(socket)
