@@ -17,6 +17,7 @@ export async function doctor(node: Node): Promise<DoctorReport> {
     tried('root', () => requireRoot()),
     tried('cgroup v2', () => enterCgroup(node)),
     tried('kernel programs', () => loadPrograms(node)),
+    tried('other steering', () => nameStrangers(node)),
     tried('sockets', () => `${dumpTcp({ states: ['listen'] }).length} listeners seen by sock_diag`),
     tried('processes', () => openOwnPidfd()),
   ]
@@ -61,6 +62,16 @@ function enterCgroup(node: Node): string {
 function loadPrograms(node: Node): string {
   const found = node.steering().releases().length
   return `loaded, proven for all ports, attached and pinned; ${found} releases in them`
+}
+
+/** They and Cutover's are asked one after the other, and each leaves to the others what it does not know. */
+function nameStrangers(node: Node): string {
+  const names = node
+    .steering()
+    .strangers()
+    .map(({ id, name }) => `${name} (program ${id})`)
+  if (names.length === 0) return 'no other sk_lookup program in this network namespace'
+  return `other sk_lookup programs in this network namespace, beside which Cutover works: ${names.join(', ')}`
 }
 
 function openOwnPidfd(): string {

@@ -6,7 +6,9 @@ import type { Problem } from '../core/config.ts'
 import { failure, refusal } from '../core/errors.ts'
 import { isAtRest, isCandidate } from '../core/states.ts'
 import type { AppName } from '../core/words.ts'
-import { holderOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
+import { cgroupOf } from '../linux/cgroup.ts'
+import { processName } from '../linux/proc.ts'
+import { holdersOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
 import { allRunning, type Node } from './node.ts'
 
@@ -37,8 +39,8 @@ function portsOf(node: Node, app: AppName): Set<number> {
  * @throws CutoverError `refused` with the program's name and pid
  */
 export async function requireFreeWildcards(node: Node, app: AppName, ports: readonly number[]): Promise<void> {
-  for (const socket of await lastingForeigners(node, app, ports))
-    if (isWildcard(socket)) throw refusal(heldBy(app, socket))
+  const held = (await lastingForeigners(node, app, ports)).filter(isWildcard)
+  if (held.length > 0) throw refusal(heldBy(app, held))
 }
 
 /**
@@ -47,10 +49,10 @@ export async function requireFreeWildcards(node: Node, app: AppName, ports: read
  */
 export async function requireNoOverlap(node: Node, app: AppName, listeners: readonly Listener[]): Promise<void> {
   const ports = [...new Set(listeners.map(({ port }) => port))]
-  for (const socket of await lastingForeigners(node, app, ports)) {
-    const clash = listeners.some((own) => own.port === socket.localPort && overlap(own, socket))
-    if (clash) throw failure(heldBy(app, socket))
-  }
+  const held = (await lastingForeigners(node, app, ports)).filter((socket) =>
+    listeners.some((own) => own.port === socket.localPort && overlap(own, socket)),
+  )
+  if (held.length > 0) throw failure(heldBy(app, held))
 }
 
 /** What else listens on these ports, as the end of a sentence: an app that found its address taken may end without naming it. */
@@ -109,15 +111,28 @@ function overlap(own: Listener, other: TcpSocket): boolean {
 const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
 const isAny = (address: string): boolean => address === '0.0.0.0' || address === '::'
 
-function heldBy(app: AppName, socket: TcpSocket): string {
+function heldBy(app: AppName, sockets: readonly TcpSocket[]): string {
+  const named = sockets.map((socket) => ({ socket, holder: holderName(socket) }))
+  // Another Cutover has a port twice: its app listens there, and its holder keeps it.
+  const one = named.find(({ holder }) => !holder.startsWith(keeper)) ?? named[0]
   return (
-    `Port ${socket.localPort} is held by ${holderName(socket)}, which listens on ${socket.localAddress}. ` +
+    `Port ${one?.socket.localPort} is held by ${one?.holder}, which listens on ${one?.socket.localAddress}. ` +
     `It was left alone, and ${app} was not started. End that program, or give ${app} another port.`
   )
 }
 
+/** How the cgroups of a home's apps and holders are named; our own are never looked at here. */
+const cgroupsOfHomes = /^\/(cutover-[0-9a-f]{8})\/(?:([a-z0-9-]+)\.(v\d+)|holders)/
+const keeper = 'a holder'
+
 function holderName({ inode }: TcpSocket): string {
-  const holder = holderOf(inode)
+  const pids = holdersOf(inode)
+  for (const pid of pids) {
+    const [, home, app, release] = cgroupsOfHomes.exec(cgroupOf(pid)) ?? []
+    if (home === undefined) continue
+    return `${app === undefined ? keeper : `${app} ${release}`} of another CUTOVER_HOME (cgroup ${home}, pid ${pid})`
+  }
+  const [pid] = pids
   // Anybody may name a program as they like, over several lines too.
-  return holder ? `${holder.name.replaceAll(/\p{C}/gu, '?')} (pid ${holder.pid})` : 'another program'
+  return pid === undefined ? 'another program' : `${processName(pid)?.replaceAll(/\p{C}/gu, '?')} (pid ${pid})`
 }

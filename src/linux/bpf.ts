@@ -16,7 +16,9 @@ export const command = {
   pin: 6,
   get: 7,
   testRun: 10,
+  programById: 13,
   info: 15,
+  query: 16,
   mapFreeze: 22,
   linkCreate: 28,
   linkUpdate: 29,
@@ -151,8 +153,45 @@ export function linkInfo(link: KernelObject): LinkInfo {
   return { program: info.readUInt32LE(8), netns: BigInt(info.readUInt32LE(16)) }
 }
 
-/** The number by which the kernel knows a program. `struct bpf_prog_info` */
-export const programId = (program: KernelObject): number => objectInfo(program).readUInt32LE(4)
+export interface ProgramInfo {
+  /** The number by which the kernel knows it. */
+  readonly id: number
+  /** As whoever loaded it called it; 15 bytes at most. */
+  readonly name: string
+}
+
+/** `struct bpf_prog_info` */
+export function programInfo(program: KernelObject): ProgramInfo {
+  const info = objectInfo(program)
+  return { id: info.readUInt32LE(4), name: info.toString('latin1', 64, info.indexOf(0, 64)) }
+}
+
+/** At most that many programs of one kind are told. */
+const mostAttached = 64
+
+/** The programs that are attached there by whomever, in the order in which they run. ENOSPC where there are more than 64. */
+export function attachedPrograms(kind: ProgramKind, target: number): ProgramInfo[] {
+  const ids = Buffer.alloc(4 * mostAttached)
+  const request = attributes(64, (bytes) => {
+    bytes.writeUInt32LE(target, 0)
+    bytes.writeUInt32LE(programKinds[kind].attach, 4)
+    bytes.writeBigUInt64LE(address(ids), 16)
+    bytes.writeUInt32LE(mostAttached, 24)
+  })
+  bpf(command.query, request, `query ${kind}`)
+  return Array.from({ length: request.readUInt32LE(24) }, (_, index) => ids.readUInt32LE(index * 4)).flatMap((id) => {
+    const fd = attempt(
+      'bpf',
+      command.programById,
+      attributes(16, (bytes) => void bytes.writeUInt32LE(id, 0)),
+      16,
+    )
+    // It went meanwhile.
+    if (fd < 0) return []
+    using program = new Descriptor(fd)
+    return [programInfo(program)]
+  })
+}
 
 function objectInfo(object: KernelObject): Buffer {
   const info = Buffer.alloc(256)

@@ -78,8 +78,17 @@ export function leaveCgroup(isOne: (path: string) => boolean): void {
   if (isOne(ownCgroup())) writeFileSync(join(cgroupRoot(), 'cgroup.procs'), '0')
 }
 
-/** This process's path in the hierarchy, as in `/system.slice/ssh.service`. See cgroups(7), /proc/pid/cgroup. */
-const ownCgroup = (): string => /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/'
+/** The process's path in the hierarchy, as in `/system.slice/ssh.service`; `/` if it has gone. See cgroups(7), /proc/pid/cgroup. */
+export function cgroupOf(pid: Pid): string {
+  try {
+    return /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1] ?? '/'
+  } catch (error) {
+    if (isGone(error) || (error instanceof Error && 'code' in error && error.code === 'ESRCH')) return '/'
+    throw error
+  }
+}
+
+const ownCgroup = (): string => cgroupOf(process.pid)
 
 const isGone = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV')

@@ -2,7 +2,6 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import type { Pid } from '../core/words.ts'
 import { Descriptor, SystemError, syscall } from './ffi.ts'
-import { processName } from './proc.ts'
 
 /** States of a TCP socket by their numbers (net/tcp_states.h). */
 const tcpStates = {
@@ -62,11 +61,8 @@ export function dumpTcp(wanted: { states: readonly Exclude<TcpState, 'unknown'>[
 export const listenersOn = (ports: readonly number[]): TcpSocket[] =>
   ports.flatMap((port) => dumpTcp({ states: ['listen'], port }))
 
-/** A process that has the socket open, or null if none does that may be looked at. Reads all of /proc: for error messages. */
-export function holderOf(inode: number): { readonly pid: Pid; readonly name: string } | null {
-  const [found] = whereOpen(new Set([inode]))
-  return found === undefined ? null : { pid: found.pid, name: processName(found.pid) ?? '?' }
-}
+/** The processes that have the socket open, as far as they may be looked at. Reads all of /proc: for error messages. */
+export const holdersOf = (inode: number): Pid[] => [...new Set([...whereOpen(new Set([inode]))].map(({ pid }) => pid))]
 
 /** Every descriptor by which a process has one of these sockets open, as far as it may be looked at. Reads all of /proc. */
 export function* whereOpen(inodes: ReadonlySet<number>): Generator<{ readonly pid: Pid; readonly fd: number }> {

@@ -5,7 +5,7 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { getPinned, linkInfo, programId } from '../../src/linux/bpf.ts'
+import { getPinned, linkInfo, programInfo } from '../../src/linux/bpf.ts'
 import { openMap } from '../../src/linux/bpf-map.ts'
 import { counterNames, layoutVersion, u32 } from '../../src/strategies/steer/layout.ts'
 import { ownObjects, readObjects } from '../../src/strategies/steer/objects.ts'
@@ -53,7 +53,7 @@ export function assertOneVersion(pins: string, folder: URL): void {
   assert.deepEqual(readdirSync(join(root, 'programs')), [digest])
   const pinned = (name: string): number => {
     using program = getPinned(join(root, 'programs', digest, name))
-    return programId(program)
+    return programInfo(program).id
   }
   for (const release of readdirSync(join(root, 'releases'))) {
     for (const name of readdirSync(join(root, 'releases', release))) {

@@ -4,11 +4,12 @@
  */
 import type { Socket } from 'node:net'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
+import { attachedPrograms, getPinned, linkInfo, openTarget, type ProgramInfo } from '../../linux/bpf.ts'
 import { SystemError } from '../../linux/ffi.ts'
 import { clearStamp, isOver, isStamped, renewHold, setHold } from './hold.ts'
 import { hookedReleases } from './hooks.ts'
 import { install } from './install.ts'
-import { openKernel, removePins } from './kernel.ts'
+import { openKernel, ownNamespace, removePins } from './kernel.ts'
 import { counterNames, portKey, type ReleaseRef, releaseKey, u32, u64, wordHold } from './layout.ts'
 import { type Listener, listenersFor } from './listeners.ts'
 import { bringIn, forgetApp, takeOut, tidy } from './living.ts'
@@ -90,6 +91,8 @@ export interface Steering {
   closeParked(app: AppId): number
   /** A connection to exactly this release, dark or not. */
   probe(ref: ReleaseRef, listener: Listener): Socket
+  /** The look-up programs of others that steer in this network namespace, in the order in which they run. */
+  strangers(): ProgramInfo[]
   /** What happened so far on this node, by name. */
   counters(): Record<string, number>
   /** Closes this process's descriptors; the kernel goes on. */
@@ -191,6 +194,12 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       return closed
     },
     probe: (ref, listener) => probe(maps, ref, listener),
+    strangers: () => {
+      using link = getPinned(kernel.pins.lookup)
+      using namespace = openTarget(ownNamespace)
+      const own = linkInfo(link).program
+      return attachedPrograms('sk_lookup', namespace.fd).filter(({ id }) => id !== own)
+    },
     counters: () =>
       Object.fromEntries(
         counterNames.map((name, index) => [name, Number(maps.counters.get(u32(index))?.readBigUInt64LE(0) ?? 0n)]),
