@@ -1,5 +1,7 @@
 /** The process that is the daemon: JSON lines on stdout, signals, and word to whoever started it. */
 import { closeSync, writeSync } from 'node:fs'
+import { oomScoreOf } from '../core/oom.ts'
+import { inheritedOomScore, setOomScore } from '../linux/oom.ts'
 import { ownVersion } from '../program.ts'
 import { type DaemonOptions, startDaemon } from './daemon.ts'
 import { createLog } from './log.ts'
@@ -28,6 +30,12 @@ export async function runDaemon({ place, readyFd, open }: RunOptions): Promise<v
     log.fatal({ err: error }, 'a defect; the daemon ends')
     process.exit(1)
   })
+  const oomScore = oomScoreOf('daemon', inheritedOomScore)
+  if (!setOomScore('self', oomScore))
+    log.warn(
+      { oom_score_adj: inheritedOomScore },
+      `no right to set oom_score_adj to ${oomScore}: the daemon may be ended before apps are`,
+    )
   const daemon = await startDaemon({ place, version: ownVersion(), log, open }).catch((error: unknown) => {
     say(readyFd, { problem: problemOf(error, log) })
     throw error

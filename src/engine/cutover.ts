@@ -7,6 +7,7 @@ import { type Drops, droppedSince, dropsAt, openConnections } from './connection
 import { declare } from './declare.ts'
 import { daemon } from './found.ts'
 import { allRunning, type Node, now, type Running, runningOf } from './node.ts'
+import { weigh } from './oom.ts'
 import { settle } from './settle.ts'
 import type { Steps } from './steps.ts'
 import { handOnWhatWaits } from './waiting.ts'
@@ -73,6 +74,7 @@ export function cutOver(
   const us = steering.switchTo(ref.app, release, { hold: config.holdMs > 0 })
   declare(node, app)
   instance.keepAlive()
+  weigh(node, app)
   // What waits is handed on here and now; whoever comes late or waits at another address is looked after.
   void handOnWhatWaits(node, app)
   const from = previous === null || previous === release ? '' : `${named(previous)} → `

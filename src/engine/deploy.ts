@@ -15,6 +15,7 @@ import { beginOperation, cutOver, endOperation, type Operation } from './cutover
 import type { DeployRequest, Report } from './engine.ts'
 import { giveUp } from './give-up.ts'
 import { setupOf } from './instance-spec.ts'
+import { requireMemory } from './memory-room.ts'
 import { type Node, now } from './node.ts'
 import { claimedPort, requireFreeWildcards } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
@@ -43,14 +44,16 @@ export async function deploy(
     config.ports.map(({ port }) => port),
   )
 
+  const shortOfMemory = requireMemory(node, config.app)
+
   node.store.apps.open(config.app, request.directory)
   const steps = createSteps(report)
   const label = request.label ?? (await commitOf(request.directory, signal))
   const release = nextRelease(node.store.apps.state(config.app))
   lock.isFor(`the deploy of ${named(release)}`)
   report({ type: 'release', app: config.app, release, label })
-  const warning = rootWarning(config, owner, folderOwner)
-  if (warning !== null) steps.warn(warning)
+  for (const warning of [rootWarning(config, owner, folderOwner), shortOfMemory])
+    if (warning !== null) steps.warn(warning)
   node.watchLogs(config.app)
   const operation = beginOperation(node, { app: config.app, release, kind: 'deploy', step: 'copy', by, steps })
 

@@ -3,8 +3,10 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { activeOf } from '../core/app.ts'
 import { type DoctorCheck, type DoctorReport, schema } from '../core/documents.ts'
+import { oomScoreOf } from '../core/oom.ts'
 import { canLetGo } from '../instances/log-hole.ts'
 import { cgroupId, createCgroup, insideCgroup, removeCgroup } from '../linux/cgroup.ts'
+import { inheritedOomScore, oomScore } from '../linux/oom.ts'
 import { openPidfd } from '../linux/process.ts'
 import { dumpTcp } from '../linux/sock-diag.ts'
 import type { Home } from '../store/home.ts'
@@ -26,7 +28,12 @@ export async function doctor(node: Node): Promise<DoctorReport> {
   return {
     schema,
     strategy: works ? 'steer' : null,
-    checks: [...needed, tried('logs', () => letGoOfLogs(node.home)), ...rootApps(node)],
+    checks: [
+      ...needed,
+      tried('memory', () => diesLast()),
+      tried('logs', () => letGoOfLogs(node.home)),
+      ...rootApps(node),
+    ],
   }
 }
 
@@ -78,6 +85,16 @@ function openOwnPidfd(): string {
   using pidfd = openPidfd(process.pid)
   if (pidfd === null) throw new Error('pidfd_open found no descriptor for a running process')
   return 'processes are known by descriptor'
+}
+
+/** An app runs without it, but where memory is used up the kernel may end the daemon before a release that nobody needs. */
+function diesLast(): string {
+  const wanted = oomScoreOf('daemon', inheritedOomScore)
+  if (oomScore() > wanted)
+    throw new Error(
+      `the daemon may not set its oom_score_adj to ${wanted} (CAP_SYS_RESOURCE): it may be ended before apps`,
+    )
+  return 'if memory is used up, what does not serve ends first, then active releases, and the daemon last'
 }
 
 /** An app runs without it, but its log grows without end. */

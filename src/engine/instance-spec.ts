@@ -4,6 +4,7 @@ import type { InstanceSpec } from '../instances/instance.ts'
 import { type Environment, keptEnvironment } from '../store/files/environment.ts'
 import { commandEnvironment, type Surroundings, workerEnvironment } from './environment.ts'
 import { keyOf, type Node } from './node.ts'
+import { oomScoreFor } from './oom.ts'
 import { lendToWorker } from './users.ts'
 
 export interface ReleaseSetup extends Surroundings {
@@ -38,6 +39,7 @@ export async function setupOf(node: Node, name: AppName, release: ReleaseNumber)
       environment: (worker) => workerEnvironment(surroundings, worker),
       user: owner.uid === process.getuid?.() ? null : owner,
       logFile: node.home.log(name, release),
+      oomScore: () => oomScoreFor(node, name, release),
       stop: config.stop,
       stopTimeoutMs: config.stopTimeoutMs,
     },

@@ -6,6 +6,7 @@ import { runCommand } from '../instances/command.ts'
 import { adoptInstance, startInstance } from '../instances/instance.ts'
 import { createCgroup, killCgroup, removeCgroup } from '../linux/cgroup.ts'
 import { mountBpffs, unmount } from '../linux/mounts.ts'
+import { setOomScores } from '../linux/oom.ts'
 import { copyRelease } from '../store/files/copy.ts'
 import { keepEnvironment } from '../store/files/environment.ts'
 import { removeFile, removeLeftovers, removeRelease, removeTree } from '../store/files/remove.ts'
@@ -19,7 +20,7 @@ export const parts = {
   instances: { start: startInstance, adopt: adoptInstance },
   commands: { run: runCommand },
   files: { copy: copyRelease, keepEnvironment, remove: removeRelease, removeLeftovers, removeTree, removeFile },
-  cgroups: { create: createCgroup, kill: killCgroup, remove: removeCgroup },
+  cgroups: { create: createCgroup, kill: killCgroup, remove: removeCgroup, setOomScores },
   bpffs: { mount: mountBpffs, unmount },
 }
 

@@ -16,6 +16,7 @@ import { declare } from './declare.ts'
 import { tellFound } from './found.ts'
 import { setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf, runningOf } from './node.ts'
+import { weigh } from './oom.ts'
 import { endSteeringIfUnused, releasePorts } from './release-ports.ts'
 import { removeLog, settle } from './settle.ts'
 import { supervisorOf } from './supervise.ts'
@@ -51,6 +52,7 @@ async function recoverApp(node: Node, app: App, unfinished: readonly Operation[]
   for (const release of state.releases) {
     if (!isAtRest(release.state) && !isCandidate(release.state)) await adopt(node, app, release, state)
   }
+  weigh(node, name)
   await removeForgotten(node, name)
   const active = activeOf(state)
   if (active === null) {

@@ -1,6 +1,8 @@
 /** Running a command of an app to its end: `build`, `release`, a health command. */
 import { statSync } from 'node:fs'
+import { oomScoreOf } from '../core/oom.ts'
 import { cgroupPids, createCgroup, removeCgroup } from '../linux/cgroup.ts'
+import { inheritedOomScore } from '../linux/oom.ts'
 import type { ExitStatus } from '../linux/process.ts'
 import { endCgroup } from './end.ts'
 import { linesFrom } from './log-lines.ts'
@@ -35,7 +37,7 @@ export async function runCommand(spec: CommandSpec): Promise<ExitStatus> {
   createCgroup(cgroup)
   const over = new AbortController()
   try {
-    const { child, identity } = await spawnProgram(program, { cgroup, directory, environment, user, logFile })
+    const { child, identity } = await spawnProgram(program, { cgroup, directory, environment, user, logFile, oomScore })
     const output = spec.onLine ? show(logFile, from, over.signal, spec.onLine) : null
     // Awaited below, where it is thrown; a failure before that must not count as unhandled.
     output?.catch(() => {})
@@ -63,6 +65,8 @@ export async function runCommand(spec: CommandSpec): Promise<ExitStatus> {
 }
 
 const graceMs = 2000
+
+const oomScore = oomScoreOf('other', inheritedOomScore)
 
 /** A process that hangs in the kernel keeps its cgroup; what is thrown then says so better than EBUSY. */
 function removeIfEmpty(cgroup: string): void {

@@ -7,6 +7,7 @@ import type { StopStep } from '../core/app-config.ts'
 import type { Pid } from '../core/words.ts'
 import { cgroupPids, createCgroup, killCgroup, removeCgroup } from '../linux/cgroup.ts'
 import { untilEmpty } from '../linux/cgroup-events.ts'
+import { inheritedOomScore } from '../linux/oom.ts'
 import { describeExit, type ExitStatus, type ProcessIdentity, watchExit } from '../linux/process.ts'
 import { endCgroup } from './end.ts'
 import { noteInLog } from './notes.ts'
@@ -29,6 +30,8 @@ export interface InstanceSpec {
   /** Called each time, right before the worker is started. What it throws counts as if the worker could not be started. */
   readonly beforeStart?: (worker: number) => void
   readonly logFile: string
+  /** `oom_score_adj` of a worker that is started now. Left out: what this process was started with. */
+  readonly oomScore?: () => number
   readonly stop: readonly StopStep[]
   readonly stopTimeoutMs: number
 }
@@ -169,6 +172,7 @@ function supervise(
       environment,
       user,
       logFile,
+      oomScore: spec.oomScore?.() ?? inheritedOomScore,
     })
     slot.identity = identity
     slot.ended = Promise.withResolvers()

@@ -5,9 +5,11 @@ import { closeSync, constants, fchownSync, fstatSync, mkdirSync, openSync } from
 import { dirname } from 'node:path'
 import process from 'node:process'
 import { failure } from '../core/errors.ts'
+import { oomScoreOf } from '../core/oom.ts'
 import { insideCgroup } from '../linux/cgroup.ts'
 import { withCredentials } from '../linux/credentials.ts'
 import { closeDescriptorsOnExec, openDescriptors } from '../linux/descriptors.ts'
+import { inheritedOomScore, setOomScores, withOomScore } from '../linux/oom.ts'
 import { identify, type ProcessIdentity } from '../linux/process.ts'
 import { withSoftLimit } from '../linux/rlimit.ts'
 import type { Program, RunAs } from './program.ts'
@@ -21,6 +23,8 @@ export interface Surroundings {
   readonly user: RunAs | null
   /** Its stdout and stderr, opened for appending; the user owns it, so that an app may open /dev/stdout. */
   readonly logFile: string
+  /** Its `oom_score_adj`, and that of what it starts; not below what this process was started with. */
+  readonly oomScore: number
 }
 
 export interface Spawned {
@@ -38,8 +42,10 @@ export async function spawnProgram(program: Program, around: Surroundings): Prom
   const log = openLog(around.logFile, around.user)
   try {
     const softLimit = Math.max(softDescriptors, openDescriptors() + spareDescriptors)
-    const { child, refusal } = insideCgroup(around.cgroup, () =>
-      withSoftLimit('NOFILE', softLimit, () => withUmask(0o022, () => launch(program, around, log))),
+    const { child, refusal } = withOomScore(bornWith, () =>
+      insideCgroup(around.cgroup, () =>
+        withSoftLimit('NOFILE', softLimit, () => withUmask(0o022, () => launch(program, around, log))),
+      ),
     )
     if (child?.pid === undefined) {
       const [error] = child === null ? [refusal] : await once(child, 'error').catch((error: unknown) => [error])
@@ -48,11 +54,15 @@ export async function spawnProgram(program: Program, around: Surroundings): Prom
     // It may have ended already, but is not reaped before Node's loop goes on.
     const identity = identify(child.pid)
     if (identity === null) throw failure(`${program.file} (pid ${child.pid}) was reaped by somebody else`)
+    if (around.oomScore !== bornWith) setOomScores(around.cgroup, around.oomScore)
     return { child, identity }
   } finally {
     closeSync(log)
   }
 }
+
+/** As low as that of an active release, but not higher: we have it ourselves while we fork, which takes memory. */
+const bornWith = oomScoreOf('active', inheritedOomScore)
 
 /** What a login shell has; the hard limit stays, so that an app may raise its own. */
 const softDescriptors = 1024

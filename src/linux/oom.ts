@@ -1,0 +1,56 @@
+/** Whom the kernel ends first when memory is used up. See proc_pid_oom_score_adj(5); fork(2) hands it on. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import type { Pid } from '../core/words.ts'
+import { cgroupPids } from './cgroup.ts'
+
+export const oomScore = (pid: Pid | 'self' = 'self'): number =>
+  Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim())
+
+/** What this process was started with. */
+export const inheritedOomScore = oomScore()
+
+/**
+ * Sets it for a process.
+ * @returns false if the process has gone, or if it may not be as low as that: below what a process was started with takes CAP_SYS_RESOURCE
+ */
+export function setOomScore(pid: Pid | 'self', score: number): boolean {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(score))
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && refusals.has(String(error.code))) return false
+    throw error
+  }
+}
+
+const refusals = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'EROFS'])
+
+/** Sets it for every process of the cgroup and of all below it, those too that are started meanwhile. */
+export function setOomScores(directory: string, score: number): void {
+  const done = new Set<Pid>()
+  // A process that was started by one that had the old score has it too. Whoever starts them without end is not waited for.
+  for (let round = 0; round < maxRounds; round++) {
+    const fresh = cgroupPids(directory).filter((pid) => !done.has(pid))
+    if (fresh.length === 0) return
+    for (const pid of fresh) {
+      setOomScore(pid, score)
+      done.add(pid)
+    }
+  }
+}
+
+const maxRounds = 10
+
+/**
+ * Runs `act` with this process's own score set so, and sets it back: what `act` starts is born with it, and with no right to go below it, which a
+ * process would inherit as well. `act` must not suspend.
+ */
+export function withOomScore<T>(score: number, act: () => T): T {
+  const before = oomScore()
+  if (before === score || !setOomScore('self', score)) return act()
+  try {
+    return act()
+  } finally {
+    setOomScore('self', before)
+  }
+}
