@@ -61,14 +61,43 @@ static __always_inline bool in_use(__u32 port, const struct reach *wanted, __u64
 		struct bpf_sock *sk = bpf_map_lookup_elem(&places, &place);
 		if (!sk)
 			continue;
-		struct reach taken = { .address = ADDRESS(sk->family, sk->src_ip4, sk->src_ip6) };
-		reach_from(&taken, v6only(sk), sk->bound_dev_if);
-		__u32 clash = zero(sk->state ^ TCP_LISTEN) & overlap(&taken, wanted);
+		struct reach theirs = { .address = ADDRESS(sk->family, sk->src_ip4, sk->src_ip6) };
+		reach_from(&theirs, v6only(sk), sk->bound_dev_if);
+		__u32 clash = zero(sk->state ^ TCP_LISTEN) & overlap(&theirs, wanted);
 		bpf_sk_release(sk);
 		if (clash)
 			return true;
 	}
 	return false;
+}
+
+static __always_inline bool listens(struct bpf_sock_addr *ctx, struct bpf_sock_tuple *at, __u32 size)
+{
+	struct bpf_sock *sk = bpf_sk_lookup_tcp(ctx, at, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	bool found = sk->state == TCP_LISTEN;
+	bpf_sk_release(sk);
+	return found;
+}
+
+/*
+ * Does anybody listen who would be found at this address? Asked about ports that no release of this home has: another Cutover's app shares
+ * its port as ours do, so the kernel would let us in. Who listens everywhere is found at the loopback address too.
+ */
+static __always_inline bool taken(struct bpf_sock_addr *ctx, const struct reach *wanted)
+{
+	__u32 any = is_any(&wanted->address) | (is_ip4(&wanted->address) & zero(wanted->address.word[3]));
+	struct bpf_sock_tuple four = {}, six = {};
+	four.ipv4.daddr = any ? bpf_htonl(0x7f000001) : wanted->address.word[3];
+	four.ipv4.dport = ctx->user_port;
+	for (int i = 0; i < 4; i++)
+		six.ipv6.daddr[i] = wanted->address.word[i];
+	if (any)
+		six.ipv6.daddr[3] = bpf_htonl(1);
+	six.ipv6.dport = ctx->user_port;
+	return (wanted->four && listens(ctx, &four, sizeof(four.ipv4))) ||
+	       (wanted->six && listens(ctx, &six, sizeof(six.ipv6)));
 }
 
 static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *wanted)
@@ -82,7 +111,7 @@ static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *
 		return ALLOW;
 	}
 	struct port *port = port_of(TCP, number);
-	if (port && port->app != self->app) {
+	if (port ? port->app != self->app : taken(ctx, wanted)) {
 		count(OTHERS_PORT);
 		return ALLOW;
 	}

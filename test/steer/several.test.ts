@@ -15,7 +15,7 @@ import { asRoot } from '../support/namespace.ts'
 import { otherObjects } from '../support/other-objects.ts'
 import { needs } from '../support/packages.ts'
 import { temporaryDirectory } from '../support/workspace.ts'
-import { ask, askTimes, keepAsking, startApp, startSteering, type TestSteering, tally } from './fixtures.ts'
+import { ask, askTimes, errorOf, keepAsking, startApp, startSteering, type TestSteering, tally } from './fixtures.ts'
 
 const skip = asRoot || needs('python3', 'clang-19', 'libbpf-dev')
 
@@ -133,3 +133,22 @@ test('a release whose processes are in another network namespace is left alone, 
   node.steering.switchTo(1, 2, { hold: false })
   assert.deepEqual(await askTimes(10, 8080), { v2: 10 })
 })
+
+for (const [has, wants] of [
+  ['127.0.0.1', '127.0.0.1'],
+  ['0.0.0.0', '127.0.0.1'],
+  ['127.0.0.1', '0.0.0.0'],
+  ['::', '127.0.0.1'],
+  ['127.0.0.1', '::'],
+  ['::', '0.0.0.0'],
+] as const)
+  test(`a port that an app of another home has at ${has} gives EADDRINUSE at ${wants}`, { skip }, async (t) => {
+    const [one, other] = [startSteering(t), startSteering(t)]
+    await twoReleases(t, other, 'b', [`listen('0.0.0.0', 8081)`, `listen('${has}', 9090)`], 8081)
+    one.steering.addApp(1, { ports: [8080], holdMs: 0 })
+    const app = await startApp(t, one.release({ app: 1, release: 1 }), 'a')
+    one.steering.switchTo(1, 1, { hold: false })
+    const error = await errorOf(app.run(`listen('${wants}', 9090)`))
+    assert.deepEqual(await askTimes(10, 9090), { b1: 10 })
+    assert.equal(error, 'EADDRINUSE')
+  })
