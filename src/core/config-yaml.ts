@@ -35,7 +35,7 @@ export function readYaml(
   texts: ReadonlySet<string>,
 ): YamlFile | { readonly problems: readonly YamlProblem[] } {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, merge: true, prettyErrors: false })
+  const document = parseDocument(text, { lineCounter: lines, merge: true, prettyErrors: false, logLevel: 'error' })
   const lineAt = (offset: number | undefined) => Math.max(1, lines.linePos(offset ?? 0).line)
   if (document.errors.length > 0) {
     return {

@@ -2,7 +2,7 @@
 import type * as z from 'zod'
 import type { AppConfig } from './app-config.ts'
 import { type ConfigFile, configFile, mapsOfConfig, maxWorkers } from './config-schema.ts'
-import { notBuilt } from './config-values.ts'
+import { notBuilt, shown } from './config-values.ts'
 import { type Path, readYaml, type YamlFile } from './config-yaml.ts'
 import { type CutoverError, usageError } from './errors.ts'
 import { nearest } from './nearest.ts'
@@ -142,11 +142,12 @@ const placed = (yaml: YamlFile, { path, message }: Problem) => ({
   message: path.length > 0 ? `${spoken(path)}: ${message}` : message,
 })
 
-/** `ports[0].port` */
+/** `ports[0].port`; a key that is no plain word in quotes. */
 const spoken = (path: Path): string =>
   path.reduce<string>((before, part) => {
     if (typeof part === 'number') return `${before}[${part}]`
-    return before ? `${before}.${String(part)}` : String(part)
+    const key = /^[\w-]{1,60}$/.test(String(part)) ? String(part) : shown(part)
+    return before ? `${before}.${key}` : key
   }, '')
 
 /** @param found - how many there are, if these are not all */

@@ -1,6 +1,7 @@
 /** The daemon's API: HTTP and JSON over its unix socket. Its type is all that a client needs to know of it. */
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
+import { HTTPException } from 'hono/http-exception'
 import * as z from 'zod'
 import { usageError } from '../core/errors.ts'
 import { peerOf } from '../linux/peer.ts'
@@ -47,8 +48,11 @@ export function createApi(context: Context) {
     return c.json(problem, statusCodes[problem.kind])
   })
   api.onError((error, c) => {
-    const problem = problemOf(error, context.log)
+    const problem = problemOf(isTheirs(error) ? usageError(`${error.message}.`) : error, context.log)
     return c.json(problem, statusCodes[problem.kind])
   })
   return api
 }
+
+/** What the framework itself finds wrong with a request: JSON that is none. */
+const isTheirs = (error: unknown): error is HTTPException => error instanceof HTTPException && error.status < 500
