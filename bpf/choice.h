@@ -22,23 +22,46 @@ static __always_inline __u32 goal_of(const struct connection *c, __u32 app)
 	return goal && goal->release >> 16 == app ? goal->release : 0;
 }
 
-/* Is the packet for the address that the socket asked for? sk_lookup skips the kernel's own check. */
-static __always_inline __u32 fits(struct bpf_sk_lookup *ctx, const struct address *to, struct bpf_sock *sk)
+/* Which sockets may have a packet: 0 or 1 each. */
+struct aim {
+	struct address to;
+	__u32 bound;    /* those that were bound to its address */
+	__u32 declared; /* all: the config says that the release is reached at this address */
+};
+
+static __always_inline struct aim aim_at(const struct address *to)
+{
+	struct aim aim = { .to = *to, .bound = 1 };
+	return aim;
+}
+
+/* The same for a release with an address of its config. Whoever must reach exactly this release finds it where it listens, too. */
+static __always_inline struct aim aim_for(const struct address *to, struct site *site, __u32 goal)
+{
+	struct aim aim = aim_at(to);
+	if (site && READ(site->declared)) {
+		aim.bound = 1 - zero(goal);
+		aim.declared = covers(&site->address, to);
+	}
+	return aim;
+}
+
+/* May the socket have the packet? sk_lookup skips the kernel's own check of the address. A socket of the other family bpf_sk_assign refuses. */
+static __always_inline __u32 fits(struct bpf_sk_lookup *ctx, const struct aim *aim, struct bpf_sock *sk)
 {
 	struct address bound = ADDRESS(sk->family, sk->src_ip4, sk->src_ip6);
 	__u32 device = zero(sk->bound_dev_if) | zero(sk->bound_dev_if ^ ctx->ingress_ifindex);
-	/* `::` takes IPv4 too, unless it is IPv6 only: then bpf_sk_assign refuses. */
-	return device & (same(&bound, to) | is_any(&bound) | (is_ip4(&bound) & zero(bound.word[3]) & is_ip4(to)));
+	return device & (aim->declared | (aim->bound & covers(&bound, &aim->to)));
 }
 
 /* Assigns the socket in a place. Fails if the place is empty, the address another, or the socket listens no longer. */
-static __always_inline bool assign(struct bpf_sk_lookup *ctx, const struct address *to, struct place *place)
+static __always_inline bool assign(struct bpf_sk_lookup *ctx, const struct aim *aim, struct place *place)
 {
 	struct bpf_sock *sk = bpf_map_lookup_elem(&places, place);
 	if (!sk)
 		return false;
 	long failed = 1;
-	if (fits(ctx, to, sk))
+	if (fits(ctx, aim, sk))
 		failed = bpf_sk_assign(ctx, sk, BPF_SK_LOOKUP_F_NO_REUSEPORT); /* or the kernel would hash over the group */
 	bpf_sk_release(sk);
 	return !failed;

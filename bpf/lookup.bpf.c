@@ -7,27 +7,27 @@
 #include "choice.h"
 
 /* Gives the connection to a release, its listeners taking turns. The ACK of a SYN cookie gets the place that its SYN was given. */
-static __always_inline bool give(struct bpf_sk_lookup *ctx, struct connection *c, __u32 release)
+static __always_inline bool give(struct bpf_sk_lookup *ctx, struct connection *c, __u32 release, __u32 goal)
 {
-	const struct address *to = &c->local;
 	struct place place = first_place(ctx, release);
 	struct seats *row = bpf_map_lookup_elem(&seats, &place);
 	if (!row)
 		return false;
+	struct aim aim = aim_for(&c->local, bpf_map_lookup_elem(&sites, &place), goal);
 	if (!used(row, 1))
-		return assign(ctx, to, &place);
+		return assign(ctx, &aim, &place);
 
 	struct given *before = bpf_map_lookup_elem(&turns, c);
 	if (before && before->release == release) {
 		place.n = before->n;
-		if (assign(ctx, to, &place))
+		if (assign(ctx, &aim, &place))
 			return true;
 	}
 	__u32 *turn = ctx->family == AF_INET ? &row->turn[0] : &row->turn[1];
 	__u32 start = __sync_fetch_and_add(turn, 1);
 	for (__u32 i = 0; i < LISTENERS && used(row, i); i++) {
 		place.n = (start + i) % row->high;
-		if (!assign(ctx, to, &place))
+		if (!assign(ctx, &aim, &place))
 			continue;
 		if (i)
 			__sync_fetch_and_add(turn, i); /* or whoever follows an empty place would get its turns as well */
@@ -49,9 +49,9 @@ SEC("sk_lookup") int lookup(struct bpf_sk_lookup *ctx)
 	__u32 goal = goal_of(&c, app);
 
 	__u32 first = goal ? goal : word.active ? release_key(app, word.active) : 0;
-	if (first && give(ctx, &c, first))
+	if (first && give(ctx, &c, first, goal))
 		return SK_PASS;
-	if (!goal && word.flags & WORD_FAILOVER && word.standby && give(ctx, &c, release_key(app, word.standby))) {
+	if (!goal && word.flags & WORD_FAILOVER && word.standby && give(ctx, &c, release_key(app, word.standby), 0)) {
 		count(FAILED_OVER);
 		return SK_PASS;
 	}

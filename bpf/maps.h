@@ -52,6 +52,17 @@ struct seats {
 	__u32 turn[2];
 };
 
+/*
+ * Of a release and port: where it is to be reached, and where its clients may wait. Only the daemon writes it, so that all of it moves with
+ * the app's word.
+ */
+struct site {
+	struct address address; /* by the config: there and nowhere else, if `declared` */
+	__u64 park;             /* a bit for each place of park that is in one group with a listener of this release: what waits there can be handed on */
+	__u32 declared;
+	__u32 unused;
+};
+
 /* Whose port it is. */
 struct port {
 	__u16 app;
@@ -148,6 +159,7 @@ struct map_definition {
 MAP(places, SOCKHASH, struct place, __u64, PLACES, 0); /* -> socket; an entry goes when its socket closes */
 MAP(owners, HASH, struct place, struct owner, PLACES, BPF_F_NO_PREALLOC);
 MAP(seats, HASH, struct place, struct seats, PORTS, BPF_F_NO_PREALLOC); /* n = 0 */
+MAP(sites, HASH, struct place, struct site, PORTS, BPF_F_NO_PREALLOC); /* n = 0 */
 MAP(ports, HASH, __u32, struct port, PORTS, BPF_F_NO_PREALLOC);         /* protocol << 16 | port */
 /* A preallocated hash, not an array: its update swaps the whole element, so no reader ever sees half a word, and it cannot fail. */
 MAP(apps, HASH, __u32, struct word, APPS, 0);
@@ -161,7 +173,7 @@ MAP(tallies, HASH, __u32, __u64, APPS *ALIVE * 2, BPF_F_NO_PREALLOC); /* release
 MAP(counters, ARRAY, __u32, __u64, COUNTERS, 0);
 /* Of each release's cgroup, by its id; shared by all hooks (Linux 5.9). The kernel hands it to a program without a look-up. */
 MAP(selves, CGROUP_STORAGE, __u64, struct self, 0, 0);
-MAP(next, PROG_ARRAY, __u32, __u32, ALIVE + 1, 0); /* where the look-up program goes on: park, then each living release */
+MAP(next, PROG_ARRAY, __u32, __u32, ALIVE + 2, 0); /* where the look-up program goes on: park, each living release, park again */
 
 static __always_inline void count(__u32 which)
 {

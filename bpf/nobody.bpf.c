@@ -1,35 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What becomes of a new connection that no release may serve: parked, refused, or left to the kernel because it is for an address that
- * the app does not listen at. lookup.bpf.c goes on here by a tail call. Loaded once for park and once for each release that may live, each
- * going on with the one after it: for the verifier all of them together are too much for one program.
+ * the app does not listen at. lookup.bpf.c goes on here by a tail call. Loaded several times, each going on with the one after it, since for
+ * the verifier all of them together are too much for one program: once for park as the place to wait, once for each release that may live,
+ * and once more for park.
  */
 #include "choice.h"
 
 const volatile struct {
-	__u32 slot; /* 0: park; from 1 on: that one among the living releases */
+	__u32 slot; /* 0: park, to wait there; 1 to ALIVE: that one among the living releases; above: park, as what is in the way */
 } self;
 
-/* Assigns the first socket of the release that could take the packet. Returns its number, LISTENERS if there is none. */
-static __always_inline __u32 find(struct bpf_sk_lookup *ctx, const struct address *to, struct place *place)
+/* Assigns the first socket that could take the packet, among those places of the release whose bit is set. */
+static __always_inline bool find(struct bpf_sk_lookup *ctx, const struct aim *aim, struct place *place, __u64 among)
 {
 	struct seats *row = bpf_map_lookup_elem(&seats, place);
-	for (__u32 n = 0; row && n < LISTENERS && used(row, n); n++) {
+	for (__u32 n = 0; row && n < LISTENERS && used(row, n); n++, among >>= 1) {
 		place->n = n;
-		if (assign(ctx, to, place))
-			return n;
+		if (among & 1 && assign(ctx, aim, place))
+			return true;
 	}
-	return LISTENERS;
+	return false;
 }
+
+#define ALL (~0ULL)
 
 /* Whose listeners this program looks at; release 0 is park, and the key 0 is nobody. */
 static __always_inline __u32 own_key(__u32 app)
 {
 	__u32 slot = self.slot;
-	if (!slot)
+	if (!slot || slot > ALIVE)
 		return release_key(app, 0);
 	struct alive *all = bpf_map_lookup_elem(&alive, &app);
-	if (!all || slot > ALIVE || !all->release[slot - 1])
+	if (!all || !all->release[slot - 1])
 		return 0;
 	return release_key(app, all->release[slot - 1]);
 }
@@ -62,6 +65,17 @@ static __always_inline bool in_time(__u32 app, struct place *place)
 	return now - stamp->since <= hold->ns;
 }
 
+/* Parks the connection where the active release can take it over: at an address where it is reached, in a group that it is in. */
+static __always_inline bool park(struct bpf_sk_lookup *ctx, const struct address *to, struct word word, struct place *place)
+{
+	__u32 app = place->release >> 16;
+	struct place active = *place;
+	active.release = release_key(app, word.active);
+	struct site *site = word.active ? bpf_map_lookup_elem(&sites, &active) : NULL;
+	struct aim aim = aim_for(to, site, 0);
+	return find(ctx, &aim, place, site ? site->park : ALL);
+}
+
 SEC("sk_lookup") int nobody(struct bpf_sk_lookup *ctx)
 {
 	struct port *port = port_of(ctx->protocol, ctx->local_port);
@@ -72,13 +86,18 @@ SEC("sk_lookup") int nobody(struct bpf_sk_lookup *ctx)
 
 	__u32 key = own_key(app);
 	struct place place = first_place(ctx, key);
-	if (key && find(ctx, &c.local, &place) < LISTENERS) {
-		if (self.slot || !(word_of(app).flags & WORD_HOLD) || goal_of(&c, app))
-			return refuse(ctx, DROPPED); /* a bare SK_PASS would find a listener that is dark */
-		if (!in_time(app, &place))
-			return refuse(ctx, TOO_LATE);
-		count(PARKED);
-		return SK_PASS;
+	if (self.slot) {
+		struct aim aim = aim_at(&c.local);
+		if (key && find(ctx, &aim, &place, ALL))
+			return refuse(ctx, DROPPED); /* a bare SK_PASS would find this listener, which is dark or park */
+	} else {
+		struct word word = word_of(app);
+		if (word.flags & WORD_HOLD && !goal_of(&c, app) && park(ctx, &c.local, word, &place)) {
+			if (!in_time(app, &place))
+				return refuse(ctx, TOO_LATE);
+			count(PARKED);
+			return SK_PASS;
+		}
 	}
 	bpf_tail_call(ctx, &next, self.slot + 1);
 	return SK_PASS; /* not an address of this app: somebody else's, or nobody's */

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import type { HealthCheck } from './app-config.ts'
 import {
+  address,
   choice,
   command,
   duration,
@@ -28,6 +29,10 @@ const portEntry = z.strictObject(
   {
     port: port(),
     protocol: choice(['tcp'], ['udp']).default('tcp'),
+    address: address()
+      .optional()
+      .transform((written) => written ?? null)
+      .describe('Where it is to be reached instead of where the app listens: any, or an IP address.'),
   },
   { error: expected('a map like {port: 8080}') },
 )
@@ -168,7 +173,7 @@ export const mapsOfConfig: Readonly<
     built: pattern(keys),
     later: ['processes', 'exclusive', 'linger', 'bake', 'failover', 'canary'],
   },
-  'ports.*': { built: pattern(portEntry.shape), later: ['address'] },
+  'ports.*': { built: pattern(portEntry.shape), later: [] },
   health: { built: pattern(healthMap.in.shape), later: [] },
   'warmup.*': { built: pattern(warmupEntry.shape), later: [] },
   logs: { built: pattern(logs.shape), later: [] },

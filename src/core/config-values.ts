@@ -1,5 +1,6 @@
 /** The kinds of values that a config has, as schemas. Each says what it expects, in words for people. */
 import * as z from 'zod'
+import { addressBytes, addressText, anyAddress } from './address.ts'
 import type { StopStep } from './app-config.ts'
 import { splitCommand } from './command-words.ts'
 import { durationForm, longestDuration, parseDuration } from './duration.ts'
@@ -74,6 +75,17 @@ export const choice = <const Built extends readonly [string, ...string[]]>(
         ? `${notBuilt(issue.input)}; possible now: ${built.join(', ')}`
         : expected(built.join(' or '))(issue),
   })
+
+/** An IP address at which a server can be reached, as the kernel writes it; `any` is `::`, as for a server that listens there. */
+export function address() {
+  const error = expected('any, or an IP address like 127.0.0.1 or ::1')
+  return z
+    .union([z.literal('any'), z.ipv4(), z.ipv6()], { error })
+    .transform((written) => (written === 'any' ? anyAddress : addressText(addressBytes(written))))
+    .refine((text) => !/^(22[4-9]|23\d|255\.255\.255\.255$|ff..:|fe[89ab].:)/.test(text), {
+      error: ({ input }) => `${input} is not an address at which a server can be reached`,
+    })
+}
 
 /** What ends up as text wherever it goes, although YAML takes `5` and `true` for something else. */
 export const scalar = (what: string) => {

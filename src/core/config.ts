@@ -65,7 +65,7 @@ function toConfig(written: ConfigFile, cores: number): AppConfig {
   return {
     app: written.app,
     run: written.run,
-    ports: ports ?? (port === undefined ? [] : [{ port, protocol: 'tcp' }]),
+    ports: ports ?? (port === undefined ? [] : [{ port, protocol: 'tcp', address: null }]),
     build: written.build ?? null,
     release: written.release ?? null,
     shared: written.shared,

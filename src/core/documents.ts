@@ -113,6 +113,7 @@ export interface AppStatus {
     readonly port: number
     readonly protocol: 'tcp'
     readonly declared: boolean
+    /** Where it is reached: as the active release's config says, else where releases listen. */
     readonly addresses: readonly string[]
   }[]
   readonly strategy: Strategy

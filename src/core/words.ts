@@ -28,6 +28,8 @@ export interface PortSpec {
   /** 1 to 65,535 */
   readonly port: number
   readonly protocol: 'tcp'
+  /** The IP address at which the app is to be reached, `::` being every one; null: where it listens. */
+  readonly address: string | null
 }
 
 /** Process id in the daemon's own pid namespace. */

@@ -1,7 +1,9 @@
 /** From the files of a release to one that is proven ready, dark: start, health, warm-up. Deploy, rollback, start and recovery use it. */
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endpointText } from '../core/address.ts'
 import { failure } from '../core/errors.ts'
+import { standingText } from '../core/reach.ts'
 import { isCandidate } from '../core/states.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
 import { hostOf, untilHealthy } from '../instances/health.ts'
@@ -13,7 +15,8 @@ import type { Listener } from '../strategies/steer/steering.ts'
 import { declare } from './declare.ts'
 import { type ReleaseSetup, setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf } from './node.ts'
-import { alsoListening, requireFreeWildcards, requireNoOverlap } from './ports.ts'
+import { alsoListening, requireFree, requireNoOverlap } from './ports.ts'
+import { requireServed } from './reach.ts'
 import { untilRoom } from './settle.ts'
 import type { Steps } from './steps.ts'
 import { supervisorOf } from './supervise.ts'
@@ -62,7 +65,8 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
     const { running, listeners } = await steps.run('start', setup.config.run.join(' '), async () => {
       const running = await launch(node, name, release, setup, broken)
       const listeners = await untilListening(node, running, over)
-      await requireNoOverlap(node, name, listeners)
+      await requireNoOverlap(node, name, setup.config, listeners)
+      requireServed(setup.config, listeners)
       return { running, listeners, text: startedText(running, listeners) }
     })
     advance(node, name, release, 'warm')
@@ -112,11 +116,11 @@ async function launch(
   const steering = node.steering()
   const ref = refOf(app, release)
   const ports = config.ports.map(({ port }) => port)
-  await requireFreeWildcards(node, name, ports)
+  await requireFree(node, config)
   await untilGivenBack(node, name)
   declare(node, name, config)
   node.cgroups.create(cgroup)
-  steering.addRelease(ref, cgroup)
+  steering.addRelease(ref, cgroup, config.ports)
   const supervisor = supervisorOf(node, name, release)
   const instance = await node.instances.start(spec, (event) => {
     if (event.type === 'exit' && !broken.signal.aborted) {
@@ -191,15 +195,12 @@ function listenerAsked({ config }: Running, listeners: readonly Listener[]): Lis
   return asked
 }
 
-function startedText({ instance }: Running, listeners: readonly Listener[]): string {
+function startedText({ instance, config }: Running, listeners: readonly Listener[]): string {
   const pids = instance.workers().flatMap(({ identity }) => identity?.pid ?? [])
-  const places = [
-    ...new Set(
-      listeners.map(({ family, address, port }) => (family === 'ipv6' ? `[${address}]:${port}` : `${address}:${port}`)),
-    ),
-  ]
   const who = pids.length > 1 ? `pids ${pids.join(', ')} listen` : `pid ${pids[0] ?? '?'} listens`
-  return `${who} on ${places.join(', ')}`
+  const elsewhere = config.ports.flatMap(({ address, port }) => (address === null ? [] : endpointText(address, port)))
+  const reached = elsewhere.length === 0 ? '' : `, reached at ${elsewhere.join(', ')}`
+  return `${who} on ${standingText(listeners)}${reached}`
 }
 
 /** `AbortSignal.timeout` ends with a DOMException of this name. */

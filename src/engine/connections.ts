@@ -76,7 +76,7 @@ export function droppedSince(before: Drops, after: Drops): number {
 }
 
 /** Sockets belong to the cgroup of the process that made them: a worker's. */
-function cgroupsOf({ cgroup }: Running): Set<bigint> {
+export function cgroupsOf({ cgroup }: Running): Set<bigint> {
   const workers = readdirSync(cgroup, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   return new Set([cgroupId(cgroup), ...workers.map(({ name }) => cgroupId(join(cgroup, name)))])
 }

@@ -8,6 +8,7 @@ import { declare } from './declare.ts'
 import { daemon } from './found.ts'
 import { allRunning, type Node, now, type Running, runningOf } from './node.ts'
 import { weigh } from './oom.ts'
+import { reachWarnings } from './reach.ts'
 import { settle } from './settle.ts'
 import type { Steps } from './steps.ts'
 import { handOnWhatWaits } from './waiting.ts'
@@ -90,6 +91,9 @@ export function endOperation(
 ): Receipt {
   const { app, release } = running
   try {
+    const left = operation.previous === release ? null : operation.previous
+    const former = left === null ? null : runningOf(node, app, left)
+    for (const warning of reachWarnings(node, running, former)) operation.steps.warn(warning)
     const receipt = receiptOf(node, operation, app, release, {
       switch_us: cutover.us,
       ready_ms: round(cutover.readyMs),

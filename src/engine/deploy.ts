@@ -17,7 +17,7 @@ import { giveUp } from './give-up.ts'
 import { setupOf } from './instance-spec.ts'
 import { requireMemory } from './memory-room.ts'
 import { type Node, now } from './node.ts'
-import { claimedPort, requireFreeWildcards } from './ports.ts'
+import { claimedPort, requireFree } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
 import { createSteps } from './steps.ts'
 
@@ -38,11 +38,7 @@ export async function deploy(
   const owner = config.user === null ? folderOwner : resolveUser(config.user)
   const problem = claimedPort(node, config)
   if (problem !== null) throw await problemIn(request.directory, problem)
-  await requireFreeWildcards(
-    node,
-    config.app,
-    config.ports.map(({ port }) => port),
-  )
+  await requireFree(node, config)
 
   const shortOfMemory = requireMemory(node, config.app)
 

@@ -1,11 +1,12 @@
 /** Who has a port: other apps of this node, and programs that Cutover knows nothing of. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isAnyAddress, plainAddress } from '../core/address.ts'
 import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import type { Problem } from '../core/config.ts'
 import { failure, refusal } from '../core/errors.ts'
 import { isAtRest, isCandidate } from '../core/states.ts'
-import type { AppName } from '../core/words.ts'
+import type { AppName, PortSpec } from '../core/words.ts'
 import { cgroupOf } from '../linux/cgroup.ts'
 import { processName } from '../linux/proc.ts'
 import { holdersOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
@@ -35,23 +36,32 @@ function portsOf(node: Node, app: AppName): Set<number> {
 
 /**
  * Before anything starts: nobody but Cutover may listen on the port at every address, not even with SO_REUSEPORT, since the app's socket
- * would then join that program's group.
+ * would then join that program's group; nor at the address at which the app is to be reached by its config.
  * @throws CutoverError `refused` with the program's name and pid
  */
-export async function requireFreeWildcards(node: Node, app: AppName, ports: readonly number[]): Promise<void> {
-  const held = (await lastingForeigners(node, app, ports)).filter(isWildcard)
+export async function requireFree(node: Node, { app, ports }: AppConfig): Promise<void> {
+  const declared = ports.flatMap(wish)
+  const numbers = ports.map(({ port }) => port)
+  const held = (await lastingForeigners(node, app, numbers)).filter(
+    (socket) => isAnyAddress(socket.localAddress) || declared.some((own) => overlap(own, socket)),
+  )
   if (held.length > 0) throw refusal(heldBy(app, held))
 }
 
 /**
- * Once the candidate listens: nobody else may listen where it does. A program at another address of the port is not touched.
+ * Once the candidate listens: nobody else may listen where it does, or where it is to be reached. A program at another address of the port is
+ * not touched.
  * @throws CutoverError `failed` with the program's name and pid
  */
-export async function requireNoOverlap(node: Node, app: AppName, listeners: readonly Listener[]): Promise<void> {
-  const ports = [...new Set(listeners.map(({ port }) => port))]
-  const held = (await lastingForeigners(node, app, ports)).filter((socket) =>
-    listeners.some((own) => own.port === socket.localPort && overlap(own, socket)),
-  )
+export async function requireNoOverlap(
+  node: Node,
+  app: AppName,
+  config: AppConfig,
+  listeners: readonly Listener[],
+): Promise<void> {
+  const all = [...listeners, ...config.ports.flatMap(wish)]
+  const ports = [...new Set(all.map(({ port }) => port))]
+  const held = (await lastingForeigners(node, app, ports)).filter((socket) => all.some((own) => overlap(own, socket)))
   if (held.length > 0) throw failure(heldBy(app, held))
 }
 
@@ -99,17 +109,19 @@ function foreigners(node: Node, app: AppName, ports: readonly number[]): TcpSock
   return all.filter(({ cookie }) => !own.has(cookie))
 }
 
-const isWildcard = ({ localAddress }: TcpSocket): boolean => localAddress === '0.0.0.0' || localAddress === '::'
+type Reach = Pick<Listener, 'port' | 'family' | 'address' | 'v6only'>
 
-function overlap(own: Listener, other: TcpSocket): boolean {
+/** The address that the config declares, as if the app listened there itself. */
+const wish = ({ port, address }: PortSpec): Reach[] =>
+  address === null ? [] : [{ port, family: address.includes(':') ? 'ipv6' : 'ipv4', address, v6only: false }]
+
+function overlap(own: Reach, other: TcpSocket): boolean {
+  if (own.port !== other.localPort) return false
   const sameFamily = own.family === other.family
   if (!sameFamily && (own.v6only || other.v6only)) return false
-  const [a, b] = [plain(own.address), plain(other.localAddress)]
-  return isAny(a) || isAny(b) || a === b
+  const [a, b] = [plainAddress(own.address), plainAddress(other.localAddress)]
+  return isAnyAddress(a) || isAnyAddress(b) || a === b
 }
-
-const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
-const isAny = (address: string): boolean => address === '0.0.0.0' || address === '::'
 
 function heldBy(app: AppName, sockets: readonly TcpSocket[]): string {
   const named = sockets.map((socket) => ({ socket, holder: holderName(socket) }))

@@ -8,6 +8,7 @@ import type { TcpSocket } from '../linux/sock-diag.ts'
 import type { App } from '../store/apps.ts'
 import { allConnections, openConnections } from './connections.ts'
 import { allRunning, type Node, type Running, runningOf } from './node.ts'
+import { leftOut } from './reach.ts'
 
 /** Reads the state of apps; remembers what it saw, since a rate is the difference between two looks. */
 export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
@@ -27,7 +28,7 @@ export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
       memory_mb: Math.round(pids.reduce((sum, pid) => sum + processMemory(pid), 0) / 1_000_000),
       since: record.since,
       restarts: running?.instance.workers().reduce((sum, { restarts }) => sum + restarts, 0) ?? 0,
-      note: noteOf(record, running),
+      note: noteOf(node, record, running),
     }
   }
 
@@ -66,15 +67,20 @@ function portsOf(node: Node, app: App, state: AppState): AppStatus['ports'] {
   const steering = node.steering()
   const listeners = running.flatMap(({ ref }) => steering.listeners(ref))
   return steering.ports(app.slot).map(({ port, declared }) => {
-    const addresses = listeners.filter((one) => one.port === port).map(({ address }) => address)
+    const wished = running.find(({ release }) => release === active?.number)?.config.ports
+    const address = wished?.find((one) => one.port === port)?.address ?? null
+    const listened = listeners.filter((one) => one.port === port).map(({ address }) => address)
+    const addresses = address === null ? listened : [address]
     return { port, protocol: 'tcp', declared, addresses: [...new Set(addresses)] }
   })
 }
 
-function noteOf({ reason, state }: ReleaseRecord, running: Running | null): string | null {
+function noteOf(node: Node, { reason, state }: ReleaseRecord, running: Running | null): string | null {
   if (running === null) return reason
   const down = running.instance.workers().filter(({ identity }) => identity === null).length
   if (down > 0) return `${down} of ${running.config.workers} workers are down`
+  const [out] = leftOut(node, running)
+  if (out !== undefined) return out
   return state === 'failed' ? reason : null
 }
 

@@ -1,5 +1,6 @@
 /** The kernel's own list of TCP sockets, of this network namespace. See sock_diag(7); cgroup ids from Linux 5.9. */
 import { readdirSync, readlinkSync } from 'node:fs'
+import { addressText } from '../core/address.ts'
 import type { Pid } from '../core/words.ts'
 import { Descriptor, SystemError, syscall } from './ffi.ts'
 
@@ -149,11 +150,8 @@ const aligned = (size: number): number => (size + 3) & ~3
 
 function addressOf(family: 'ipv4' | 'ipv6', bytes: Buffer): string {
   if (family === 'ipv4') return [...bytes.subarray(0, 4)].join('.')
-  const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(index * 2))
-  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff)
-    return `::ffff:${[...bytes.subarray(12, 16)].join('.')}`
-  // The URL parser writes an address in its one canonical form (RFC 5952).
-  return new URL(`http://[${groups.map((group) => group.toString(16)).join(':')}]`).hostname.slice(1, -1)
+  const text = addressText(bytes)
+  return text.includes(':') ? text : `::ffff:${text}`
 }
 
 const list = (directory: string): string[] => orElse([], () => readdirSync(directory))

@@ -3,6 +3,7 @@
  * handed on by number. See socket(7), tcp(7), ipv6(7).
  */
 import { fchownSync } from 'node:fs'
+import { addressBytes } from '../core/address.ts'
 import { attempt, Descriptor, SystemError, syscall } from './ffi.ts'
 
 export type Family = 'ipv4' | 'ipv6'
@@ -134,25 +135,5 @@ function sockaddr({ family, address, port }: Endpoint): Buffer {
   bytes.writeUInt16LE(families[family], 0)
   bytes.writeUInt16BE(port, 2)
   bytes.set(family === 'ipv4' ? addressBytes(address).subarray(12) : addressBytes(address), family === 'ipv4' ? 4 : 8)
-  return bytes
-}
-
-/** 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. The text must be an address, as the kernel and Node write them. */
-export function addressBytes(text: string): Buffer {
-  const bytes = Buffer.alloc(16)
-  const dotted = /(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text)
-  if (dotted && !text.includes(':')) bytes.writeUInt16BE(0xffff, 10)
-  if (dotted) bytes.set(dotted.slice(1, 5).map(Number), 12)
-  if (!text.includes(':')) return bytes
-  const [head = '', tail] = text.replace(/:?(\d+\.\d+\.\d+\.\d+)$/, dotted ? ':0:0' : '$1').split('::')
-  const groups = (part: string) =>
-    part
-      .split(':')
-      .filter(Boolean)
-      .map((group) => Number.parseInt(group, 16))
-  const first = groups(head)
-  const last = tail === undefined ? [] : groups(tail)
-  const all = tail === undefined ? first : [...first, ...Array(8 - first.length - last.length).fill(0), ...last]
-  for (const [index, group] of all.entries()) if (index < 6 || !dotted) bytes.writeUInt16BE(group, index * 2)
   return bytes
 }

@@ -25,7 +25,7 @@ test('app, run and port are enough, and all else has the defaults of the contrac
   assert.deepEqual(parse(least), {
     app: 'shop',
     run: ['node', 'server.js'],
-    ports: [{ port: 8080, protocol: 'tcp' }],
+    ports: [{ port: 8080, protocol: 'tcp', address: null }],
     build: null,
     release: null,
     shared: [],
@@ -165,11 +165,8 @@ test('what the contract has and is not built yet is refused as that, even where 
     assert.match(problem ?? '', /^4: .*not built yet/, written)
     assert.deepEqual(more, [])
   }
-  const ports = 'app: shop\nrun: x\nports:\n  - port: 53\n    protocol: udp\n    address: any'
-  assert.deepEqual(problems(ports), [
-    '5: ports[0].protocol: udp is not built yet; possible now: tcp',
-    '6: ports[0].address: this key is not built yet; leave it out',
-  ])
+  const ports = 'app: shop\nrun: x\nports:\n  - port: 53\n    protocol: udp'
+  assert.deepEqual(problems(ports), ['5: ports[0].protocol: udp is not built yet; possible now: tcp'])
 })
 
 test('all problems are told at once, each with its line and what was expected', () => {
@@ -213,6 +210,30 @@ test('the log of a release has room for something', () => {
   assert.deepEqual(problems(`${least}logs: {max: 999KB}`), ['4: logs.max: expected at least 1MB, not 999KB'])
   assert.equal(parse(`${least}logs: {max: 1MB}`).logMaxBytes, 1_000_000)
   assert.deepEqual(problems(`${least}logs: 1MB`), ['4: logs: expected a map like {max: 100MB}, not "1MB"'])
+})
+
+test('a port may say at which address it is to be reached', () => {
+  const address = (written: string) =>
+    parse(`app: a\nrun: b\nports: [{port: 80, address: ${written}}]`).ports[0]?.address
+  assert.deepEqual(['any', '"::"', '0.0.0.0', '127.0.0.1', '::1', '2001:DB8::0:1', '"::ffff:10.0.0.1"'].map(address), [
+    '::',
+    '::',
+    '0.0.0.0',
+    '127.0.0.1',
+    '::1',
+    '2001:db8::1',
+    '10.0.0.1',
+  ])
+  for (const written of ['localhost', '10.0.0', '1', '"::1%lo"', '""'])
+    assert.match(
+      problems(`app: a\nrun: b\nports: [{port: 80, address: ${written}}]`).join(),
+      /^3: ports\[0\]\.address: expected any, or an IP address like 127\.0\.0\.1 or ::1, not /,
+    )
+  for (const written of ['224.0.0.1', '255.255.255.255', 'ff02::1', 'fe80::1'])
+    assert.match(
+      problems(`app: a\nrun: b\nports: [{port: 80, address: ${written}}]`).join(),
+      /^3: ports\[0\]\.address: .* is not an address at which a server can be reached$/,
+    )
 })
 
 test('one of port and ports is needed, and no port twice', () => {

@@ -1,40 +1,15 @@
 /** A release is reachable exactly where it asked to be: eleven kinds of bind, six ways in. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
-import { eventually } from '../support/workspace.ts'
-import { type App, ask, askOver, startApp, startSteering } from './fixtures.ts'
+import { askOver, startApp, startSteering } from './fixtures.ts'
+import { outer4, outside, reachOf } from './outside.ts'
 
 const skip = asRoot || needs('python3', 'iproute2')
-const outer4 = '10.77.0.1'
-const outer6 = 'fd77::1'
 
-const sh = (command: string) => execFileSync('sh', ['-ec', command], { stdio: ['ignore', 'ignore', 'inherit'] })
-
-/** A client in a second network namespace, and the cable to it: `va` here. */
-async function outside(t: TestContext): Promise<App> {
-  const client = await startApp(t, null, 'outside', { by: ['unshare', '--net'] })
-  // It goes with the other namespace, a moment after the client; the next test makes its own.
-  t.after(() => spawnSync('ip', ['link', 'delete', 'va']))
-  sh(`ip link add va type veth peer name vb netns ${client.pid}
-    ip address add ${outer4}/24 dev va
-    ip address add ${outer6}/64 dev va nodad
-    ip link set va up
-    nsenter -t ${client.pid} -n sh -ec '
-      ip link set lo up
-      ip address add 10.77.0.2/24 dev vb
-      ip address add fd77::2/64 dev vb nodad
-      ip link set vb up'`)
-  return client
-}
-
-/**
- * How a release listens: arguments of `listen`; and who answers over 127.0.0.1, the outer IPv4 address from here, the same from outside; ::1, the
- * outer IPv6 address from here, the same from outside. `1`: the release, `0`: nobody, `f`: another program.
- */
+/** How a release listens: arguments of `listen`; and who answers then, as `reachOf` writes it, `f` being another program. */
 const binds = [
   { port: 9090, first: `'127.0.0.1', 9090`, reach: '100 000' },
   { port: 9091, first: `'0.0.0.0', 9091`, reach: '111 000' },
@@ -59,48 +34,35 @@ test('eleven kinds of bind are reachable where they asked to be and nowhere else
   await foreigner.run(`listen('${outer4}', 9099)`)
   await foreigner.run(`listen('0.0.0.0', 9100)`)
 
-  const reachOf = async (port: number, active: string): Promise<string> => {
-    const ways = [
-      await ask(port),
-      await ask(port, outer4),
-      await client.run(`ask('${outer4}', ${port})`),
-      await ask(port, '::1'),
-      await ask(port, outer6),
-      await client.run(`ask('${outer6}', ${port})`),
-    ]
-    const marks = ways.map((answer) => (answer === active ? '1' : answer === 'ECONNREFUSED' ? '0' : answer))
-    return `${marks.slice(0, 3).join('')} ${marks.slice(3).join('')}`
-  }
-  // A packet from outside needs its neighbour first.
-  await eventually(async () => (await client.run(`ask('${outer6}', 9091, 1)`)) === 'ECONNREFUSED')
-
   // Where the kernel alone would let each be reached: that is what the table says.
   const plain = await startApp(t, null, 'plain')
   for (const { first } of binds) await plain.run(`listen(${first}, again=True)`)
-  for (const { port, reach } of binds) assert.equal(await reachOf(port, 'plain'), reach, `${port}, without Cutover`)
+  for (const { port, reach } of binds)
+    assert.equal(await reachOf(client, port, 'plain'), reach, `${port}, without Cutover`)
   await plain.kill()
 
   steering.addApp(1, { ports: binds.map(({ port }) => port), holdMs: 0 })
   const v1 = await startApp(t, node.release({ app: 1, release: 1 }), 'v1')
   for (const { first } of binds) await v1.run(`listen(${first})`)
-  for (const { port } of binds) assert.match(await reachOf(port, 'v1'), /^(0(00|ff)|fff) 000$/, `${port}, all dark`)
+  for (const { port } of binds)
+    assert.match(await reachOf(client, port, 'v1'), /^(0(00|ff)|fff) 000$/, `${port}, all dark`)
   steering.switchTo(1, 1, { hold: false })
-  for (const { port, reach } of binds) assert.equal(await reachOf(port, 'v1'), reach, `${port}, v1 alone`)
+  for (const { port, reach } of binds) assert.equal(await reachOf(client, port, 'v1'), reach, `${port}, v1 alone`)
 
   const v2 = await startApp(t, node.release({ app: 1, release: 2 }), 'v2')
   for (const bind of binds) await v2.run(`listen(${'second' in bind ? bind.second : bind.first})`)
   steering.park(1)
-  for (const { port, reach } of binds) assert.equal(await reachOf(port, 'v1'), reach, `${port}, v2 dark`)
+  for (const { port, reach } of binds) assert.equal(await reachOf(client, port, 'v1'), reach, `${port}, v2 dark`)
   steering.switchTo(1, 2, { hold: false })
   for (const bind of binds)
     assert.equal(
-      await reachOf(bind.port, 'v2'),
+      await reachOf(client, bind.port, 'v2'),
       'afterwards' in bind ? bind.afterwards : bind.reach,
       `${bind.port}, v1 dark`,
     )
   steering.switchTo(1, 0, { hold: false })
   for (const { port } of binds)
-    assert.match(await reachOf(port, 'v2'), /^(0(00|ff)|fff) 000$/, `${port}, all dark again`)
+    assert.match(await reachOf(client, port, 'v2'), /^(0(00|ff)|fff) 000$/, `${port}, all dark again`)
 })
 
 test('a dark release is probed at each kind of bind', { skip }, async (t) => {

@@ -11,7 +11,7 @@ import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { createCgroup, insideCgroup } from '../../src/linux/cgroup.ts'
 import { mountBpffs, unmount } from '../../src/linux/mounts.ts'
-import { openSteering, type ReleaseRef, type Steering } from '../../src/strategies/steer/steering.ts'
+import { type DeclaredPort, openSteering, type ReleaseRef, type Steering } from '../../src/strategies/steer/steering.ts'
 import { temporaryCgroup } from '../support/workspace.ts'
 
 export interface TestSteering {
@@ -22,7 +22,7 @@ export interface TestSteering {
   /** Another one from the same pins, as a next daemon would have it, with its own programs or those of this folder; the former is closed. */
   reopen(objects?: URL): Steering
   /** A release with a cgroup of its own. */
-  release(ref: ReleaseRef): string
+  release(ref: ReleaseRef, ports?: readonly DeclaredPort[]): string
 }
 
 /** A bpffs for this test alone. */
@@ -54,9 +54,9 @@ export function startSteering(t: TestContext): TestSteering {
       steering = openSteering({ pins, cgroup, ...(objects && { objects }) })
       return steering
     },
-    release: (ref) => {
+    release: (ref, ports = []) => {
       const own = temporaryCgroup(t)
-      opened.steering.addRelease(ref, own)
+      opened.steering.addRelease(ref, own, ports)
       return own
     },
   }

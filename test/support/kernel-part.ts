@@ -15,13 +15,13 @@ export function pinsOf({ place, cgroup }: TestNode): string | null {
 /** The numbers of the releases that any map still speaks of, park (0) left out, and those that have hooks pinned. */
 export function releasesInKernel(node: TestNode): { readonly inMaps: number[]; readonly hooked: number[] } {
   using kernel = openKernel(pinsOf(node) ?? '')
-  const { seats, owners, places, tallies, alive } = kernel.maps
+  const { seats, sites, owners, places, tallies, alive } = kernel.maps
   const living = alive
     .keys()
     .flatMap((key) => alive.get(key) ?? [])
     .flatMap((slots) => Array.from({ length: slots.length / 2 }, (_, slot) => slots.readUInt16LE(slot * 2)))
   const inMaps = new Set([
-    ...[seats, owners, places].flatMap((map) => map.keys().map((key) => placeOf(key).ref.release)),
+    ...[seats, sites, owners, places].flatMap((map) => map.keys().map((key) => placeOf(key).ref.release)),
     ...tallies.keys().map((key) => refOfKey(key.readUInt32LE(0)).release),
     ...living,
   ])

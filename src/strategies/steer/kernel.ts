@@ -14,6 +14,7 @@ const mapNames = [
   'places',
   'owners',
   'seats',
+  'sites',
   'ports',
   'apps',
   'alive',
@@ -44,7 +45,7 @@ export interface Kernel extends Disposable {
 /** Those that need no pin of their own: what they are attached to keeps them. */
 export interface Loaded {
   readonly lookup: KernelObject
-  /** By slot: park, then each release that may live. */
+  /** By slot: park, then each release that may live, then park once more. */
   readonly nobody: readonly KernelObject[]
 }
 
@@ -159,6 +160,6 @@ function load(maps: Maps, objects: Objects, owned: DisposableStack): Programs {
   return {
     group: only('group'),
     hooks: programsOf('hooks'),
-    loaded: { lookup, nobody: Array.from({ length: maxAlive + 1 }, (_, slot) => only('nobody', u32(slot))) },
+    loaded: { lookup, nobody: Array.from({ length: maxAlive + 2 }, (_, slot) => only('nobody', u32(slot))) },
   }
 }

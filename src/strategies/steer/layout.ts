@@ -1,13 +1,13 @@
 /** What the kernel's maps hold, as bytes: the counterpart of bpf/maps.h. A change there is a new version here. */
 
+import { addressBytes, addressText } from '../../core/address.ts'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
-import { addressBytes } from '../../linux/sockets.ts'
 
 /**
  * Part of the path of every pin: maps of another layout are never taken for these. Programs of one layout, of whatever version, work side by side
  * on the same maps, are the same in number and name, and are replaced by one another in place (install.ts).
  */
-export const layoutVersion = 2
+export const layoutVersion = 3
 
 /** A release of an app. Release 0 of an app is its park. */
 export interface ReleaseRef {
@@ -81,6 +81,28 @@ export const placeOf = (key: Buffer): Place => ({
 
 export const portKey = (port: number): Buffer => u32(tcp * 0x1_0000 + port)
 export const portOfKey = (key: Buffer): number => key.readUInt16LE(0)
+
+/** Of a release and port: where it is to be reached, and where its clients may wait. */
+export interface Site {
+  /** By the config, instead of where the release listens; null: there. */
+  readonly address: string | null
+  /** The places of park that are in one group with a listener of the release, as bits. */
+  readonly park: bigint
+}
+
+/** `struct site` */
+export function siteValue({ address, park }: Site): Buffer {
+  const bytes = Buffer.alloc(32)
+  if (address !== null) addressBytes(address).copy(bytes)
+  bytes.writeBigUInt64LE(park, 16)
+  bytes.writeUInt32LE(address === null ? 0 : 1, 24)
+  return bytes
+}
+
+export const siteOf = (value: Buffer): Site => ({
+  address: value.readUInt32LE(24) === 0 ? null : addressText(value.subarray(0, 16)),
+  park: value.readBigUInt64LE(16),
+})
 
 /** `struct port` */
 export const portValue = (app: AppId, declared: boolean): Buffer => u32(app + (declared ? portDeclared * 0x1_0000 : 0))

@@ -8,6 +8,7 @@ import { attachHooks, detachHooks, hookedReleases, pinnedReleases } from './hook
 import type { Kernel, Maps } from './kernel.ts'
 import { maxAlive, placeKey, type ReleaseRef, releaseKey, u32, u64 } from './layout.ts'
 import { placesOf, rowsOf } from './listeners.ts'
+import { type DeclaredPort, declareSites, forgetSites } from './sites.ts'
 
 /** Its living releases, in no order. */
 export const livingOf = (maps: Maps, app: AppId): ReleaseNumber[] =>
@@ -17,7 +18,7 @@ export const livingOf = (maps: Maps, app: AppId): ReleaseNumber[] =>
  * The release lives from now on, and every socket that is made in the cgroup is its own.
  * @throws CutoverError `refused` if there is no room for another; SystemError if the kernel refuses the hooks. Then nothing was changed.
  */
-export function bringIn(kernel: Kernel, ref: ReleaseRef, cgroup: string): void {
+export function bringIn(kernel: Kernel, ref: ReleaseRef, cgroup: string, ports: readonly DeclaredPort[]): void {
   const { maps } = kernel
   const slots = slotsOf(maps, ref.app)
   if (!slots.includes(ref.release)) {
@@ -27,6 +28,7 @@ export function bringIn(kernel: Kernel, ref: ReleaseRef, cgroup: string): void {
   }
   try {
     maps.tallies.set(u32(releaseKey(ref)), u64(0n))
+    declareSites(maps, ref, ports)
     attachHooks(kernel, ref, cgroup)
   } catch (error) {
     takeOut(kernel, ref)
@@ -46,6 +48,7 @@ export function takeOut(kernel: Kernel, ref: ReleaseRef): void {
     maps.seats.delete(placeKey(row))
   }
   maps.tallies.delete(u32(releaseKey(ref)))
+  forgetSites(maps, ref)
   const slots = slotsOf(maps, ref.app)
   if (slots.includes(ref.release)) {
     writeSlots(

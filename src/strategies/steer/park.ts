@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import { failure } from '../../core/errors.ts'
+import { isSameStanding } from '../../core/reach.ts'
 import type { AppId } from '../../core/words.ts'
 import type { KernelObject } from '../../linux/bpf.ts'
 import { type Descriptor, SystemError } from '../../linux/ffi.ts'
@@ -45,6 +46,8 @@ export interface Park {
   handOn(app: AppId, socket: Listener): void
   /** Closes everything that waits in this socket; says how many that were. */
   closeWaiting(socket: Listener): number
+  /** Gives this one up. */
+  leave(app: AppId, socket: Listener): void
   /** Gives the port back. */
   free(app: AppId, port: number): void
   /** Closes this process's descriptors; the holders keep the sockets. */
@@ -69,6 +72,17 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     else found.letGo()
   }
   const of = (app: AppId) => listenersFor(maps, { app, release: 0 })
+  const leave = (place: Place) => {
+    const key = placeKey(place)
+    const kept = held.get(maps.places.get(key)?.readBigUInt64LE(0) ?? 0n)
+    if (kept !== undefined) {
+      kept.letGo()
+      held.delete(kept.cookie)
+    }
+    maps.places.delete(key)
+    maps.owners.delete(key)
+    maps.stamps.delete(key)
+  }
 
   return {
     of,
@@ -102,7 +116,8 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
       maps.places.delete(placeKey({ ref: { app, release: 0 }, port, n: place }))
       listen(socket, backlog)
       attachGroupProgram(socket, group)
-      enter(maps, app, port, socket)
+      // Its own place again: the kernel knows by it whose clients may wait there.
+      enter(maps, app, port, socket, place)
     },
     closeWaiting: ({ cookie }) => {
       const socket = held.get(cookie)?.socket
@@ -110,18 +125,10 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
       while (socket !== undefined && closed < backlog && closeOneWaiting(socket)) closed++
       return closed
     },
+    leave: (app, socket) => leave(placeOfPark(app, socket)),
     free: (app, port) => {
       const row = { ref: { app, release: 0 }, port, n: 0 }
-      for (const place of placesOf(maps, row)) {
-        const kept = held.get(maps.places.get(placeKey(place))?.readBigUInt64LE(0) ?? 0n)
-        if (kept !== undefined) {
-          kept.letGo()
-          held.delete(kept.cookie)
-        }
-        maps.places.delete(placeKey(place))
-        maps.owners.delete(placeKey(place))
-        maps.stamps.delete(placeKey(place))
-      }
+      for (const place of placesOf(maps, row)) leave(place)
       maps.seats.delete(placeKey(row))
     },
     close: () => {
@@ -136,13 +143,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
 }
 
 /** Do both stand at the same address of the same port, in one group? */
-export const isSamePlace = (a: Listener, b: Listener): boolean =>
-  a.port === b.port &&
-  a.family === b.family &&
-  a.address === b.address &&
-  a.v6only === b.v6only &&
-  a.device === b.device &&
-  a.uid === b.uid
+export const isSamePlace = (a: Listener, b: Listener): boolean => isSameStanding(a, b) && a.uid === b.uid
 
 /** Where a release of the app listens and park does not: each address once. */
 export function unheld(maps: Maps, park: Park, app: AppId): Listener[] {
@@ -180,15 +181,15 @@ function cannotHold(address: string, port: number, cause: SystemError) {
         ? 'it is not an address of this machine'
         : cause.message
   return failure(
-    `Port ${port} of ${address}, where the release listens, could not be held for the app: ${why}. Nothing was switched.`,
+    `Port ${port} of ${address}, where the release is to be reached, could not be held for the app: ${why}. Nothing was switched.`,
     { cause },
   )
 }
 
-/** Gives the socket the lowest free place of the app's park. */
-function enter(maps: Maps, app: AppId, port: number, socket: Descriptor): void {
+/** Gives the socket the lowest free place of the app's park, from a place on. */
+function enter(maps: Maps, app: AppId, port: number, socket: Descriptor, from = 0): void {
   const row = { ref: { app, release: 0 }, port, n: 0 }
-  for (let n = 0; n < maxListeners; n++) {
+  for (let n = from; n < maxListeners; n++) {
     const key = placeKey({ ...row, n })
     if (!maps.places.add(key, u64(BigInt(socket.fd)))) continue
     maps.owners.set(key, u64(socketCookie(socket), 0n))

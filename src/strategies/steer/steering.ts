@@ -14,12 +14,15 @@ import { counterNames, portKey, type ReleaseRef, releaseKey, u32, u64, wordHold 
 import { type Listener, listenersFor } from './listeners.ts'
 import { bringIn, forgetApp, takeOut, tidy } from './living.ts'
 import { type Lending, lendPorts } from './owner.ts'
-import { isSamePlace, openPark, placeOfPark, unheld } from './park.ts'
+import { isSamePlace, openPark, placeOfPark } from './park.ts'
 import { type AppPort, declarePorts, leftPorts, portsOf } from './ports.ts'
 import { probe } from './probe.ts'
+import type { DeclaredPort } from './sites.ts'
+import { leaveAlone, standEverywhere } from './standing.ts'
 
 export type { ReleaseRef } from './layout.ts'
 export type { Listener } from './listeners.ts'
+export type { DeclaredPort } from './sites.ts'
 
 export interface SteeringOptions {
   /** A directory in a bpffs, made if need be. */
@@ -52,10 +55,11 @@ export interface Steering {
   /** Gives all its ports back. No release of it may live. */
   removeApp(app: AppId): void
   /**
-   * Every socket that is made in the cgroup from now on is this release's, dark until it is switched to.
+   * Every socket that is made in the cgroup from now on is this release's, dark until it is switched to. Its `ports` say where it is to be
+   * reached then, if not where it listens.
    * @throws CutoverError `refused` if the app has as many living releases as there is room for
    */
-  addRelease(ref: ReleaseRef, cgroup: string): void
+  addRelease(ref: ReleaseRef, cgroup: string, ports?: readonly DeclaredPort[]): void
   /** Forgets the release; its processes have ended. One that is not known is fine. */
   removeRelease(ref: ReleaseRef): void
   /** The releases that were added and not removed. */
@@ -76,7 +80,8 @@ export interface Steering {
   /** Connections from the public that were made with the release; those that came to it from another's queue were made elsewhere. */
   accepted(ref: ReleaseRef): number
   /**
-   * Holds every address at which a release of the app listens on a declared port, and lets all groups have their program.
+   * Holds every address at which a release of the app listens on a declared port, or is to be reached there, and lets all groups have their
+   * program.
    * @throws CutoverError `failed` naming the address that cannot be held
    */
   park(app: AppId): void
@@ -140,10 +145,11 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       for (const { port } of portsOf(maps, app)) freePort(app, port)
       forgetApp(maps, app)
     },
-    addRelease: (ref, cgroup) => bringIn(kernel, ref, cgroup),
+    addRelease: (ref, cgroup, ports = []) => bringIn(kernel, ref, cgroup, ports),
     removeRelease: (ref) => {
       takeOut(kernel, ref)
       for (const port of leftPorts(maps, ref.app)) freePort(ref.app, port)
+      leaveAlone(maps, park, ref.app)
     },
     releases: () => hookedReleases(kernel),
     listeners: (ref) => listenersFor(maps, ref),
@@ -162,13 +168,7 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       return Number(after - before) / 1000
     },
     accepted: (ref) => Number(maps.tallies.get(u32(releaseKey(ref)))?.readBigUInt64LE(0) ?? 0n),
-    park: (app) => {
-      const declared = new Set(portsOf(maps, app).flatMap(({ port, declared }) => (declared ? [port] : [])))
-      for (const listener of unheld(maps, park, app)) {
-        if (declared.has(listener.port)) park.hold(app, listener)
-        else park.join(listener)
-      }
-    },
+    park: (app) => standEverywhere(maps, park, app),
     parked: (app) => park.of(app).reduce((sum, { waiting }) => sum + waiting, 0),
     unpark: (app) => {
       const used = park.of(app).filter((one) => one.waiting > 0 || isStamped(maps, placeOfPark(app, one)))

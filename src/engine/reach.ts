@@ -1,0 +1,59 @@
+/** Where a release is reached, and what its listeners cannot have: said in the receipt, in `status` and among the events. */
+import type { AppConfig } from '../core/app-config.ts'
+import { failure } from '../core/errors.ts'
+import { type Standing, standingText, unmovable, unserved } from '../core/reach.ts'
+import { named } from '../core/words.ts'
+import { listenersOn } from '../linux/sock-diag.ts'
+import { maxListeners } from '../strategies/steer/layout.ts'
+import type { Listener } from '../strategies/steer/steering.ts'
+import { cgroupsOf } from './connections.ts'
+import type { Node, Running } from './node.ts'
+
+/**
+ * Before the release goes live: somebody must be able to reach it at each address that its config declares.
+ * @throws CutoverError `failed` naming the address
+ */
+export function requireServed({ ports }: AppConfig, listeners: readonly Listener[]): void {
+  const nobody = unserved(ports, listeners).find(({ entirely }) => entirely)
+  if (nobody !== undefined) throw failure(nobody.text)
+}
+
+/** Once it is live: whom it cannot serve, and whose queues could not move to it. */
+export function reachWarnings(node: Node, running: Running, left: Running | null): string[] {
+  const steering = node.steering()
+  const listeners = steering.listeners(running.ref)
+  const whom = unserved(running.config.ports, listeners).map(({ text }) => text)
+  const behind = left === null ? [] : unmovable(steering.listeners(left.ref), listeners)
+  const out = leftOut(node, running)
+  return [...whom, ...(left === null || behind.length === 0 ? [] : [staysText(left, behind, running)]), ...out]
+}
+
+function staysText(left: Running, behind: readonly Standing[], { release }: Running): string {
+  const former = named(left.release)
+  return (
+    `connections that wait in the queue of ${former} at ${standingText(behind)} could not move to ${named(release)}, which does not listen ` +
+    `at the same address: ${former} answers them for as long as it runs`
+  )
+}
+
+/** Listeners of the release that the kernel has and that get no connections, since it has more than there are places. */
+export function leftOut(node: Node, running: Running): string[] {
+  const before = node.steering().listeners(running.ref)
+  const ports = [...new Set([...before, ...running.config.ports].map(({ port }) => port))]
+  const own = cgroupsOf(running)
+  const found = listenersOn(ports).filter(({ cgroupId }) => cgroupId !== null && own.has(cgroupId))
+  // After the list: a socket listens a moment before it takes its place.
+  const placed = new Set(
+    node
+      .steering()
+      .listeners(running.ref)
+      .map(({ cookie }) => cookie),
+  )
+  return ports.flatMap((port) => {
+    const out = found.filter((one) => one.localPort === port && !placed.has(one.cookie)).length
+    if (out === 0) return []
+    return [
+      `${out} of its listeners on port ${port} get no connections: a release can have ${maxListeners} on one port`,
+    ]
+  })
+}
