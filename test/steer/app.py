@@ -3,6 +3,7 @@ import errno, json, os, socket, struct, sys, threading, time
 
 name = sys.argv[1]
 sockets = []
+threads = {}
 
 
 def made(address, v6only=None, device=None, share=False, again=False, protocol=0):
@@ -55,7 +56,8 @@ def serve(s, answer=None):
                 continue
             threading.Thread(target=one, args=(c,), daemon=True).start()
 
-    threading.Thread(target=loop, daemon=True).start()
+    threads[s] = threading.Thread(target=loop, daemon=True)
+    threads[s].start()
 
 
 def listen(address, port, backlog=256, answer=None, accept=True, **options):
@@ -72,6 +74,8 @@ def close(s):
     s.shutdown(socket.SHUT_RDWR)
     s.close()
     sockets.remove(s)
+    if s in threads:
+        threads.pop(s).join()
 
 
 def ask(address, port, timeout=20):
