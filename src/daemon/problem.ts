@@ -1,6 +1,7 @@
 /** How an error travels to the client: as one document, with the exit code that the contract has for it. */
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { CutoverError, type ErrorKind, exitCodes } from '../core/errors.ts'
+import { exhausted } from '../core/exhausted.ts'
 import type { Log } from '../engine/engine.ts'
 
 export interface Problem {
@@ -22,7 +23,7 @@ export const statusCodes: Readonly<Record<ErrorKind, ContentfulStatusCode>> = {
 export function problemOf(error: unknown, log: Log): Problem {
   if (error instanceof CutoverError) return { kind: error.kind, message: error.message, details: error.details }
   log.error({ err: error }, 'a defect')
-  const text = error instanceof Error ? error.message : String(error)
+  const text = exhausted(error) ?? (error instanceof Error ? error.message : String(error))
   return {
     kind: 'unknown',
     message: `Cutover itself failed: ${text}. What is true now: cutover status. The daemon's log has more.`,

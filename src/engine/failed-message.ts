@@ -4,6 +4,7 @@ import { findRelease } from '../core/app.ts'
 import type { StepName } from '../core/documents.ts'
 import { formatDuration } from '../core/duration.ts'
 import { CutoverError } from '../core/errors.ts'
+import { exhausted } from '../core/exhausted.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { lastLines } from '../instances/logs.ts'
 import { missedFile } from '../store/files/missed.ts'
@@ -29,7 +30,8 @@ const shownLines = 10
 /** The error to throw to whoever asked. What is no CutoverError is a defect and is thrown as it is. */
 export async function explain(node: Node, failed: Failure): Promise<unknown> {
   const { app, release, step, error, aborted } = failed
-  if (!(error instanceof CutoverError) && !aborted) return error
+  const nothingLeft = error instanceof CutoverError ? null : exhausted(error)
+  if (!(error instanceof CutoverError) && nothingLeft === null && !aborted) return error
   const name = `${app} ${named(release)}`
   const state = node.store.apps.state(app)
   const traffic = trafficIsOn(state)
@@ -39,7 +41,7 @@ export async function explain(node: Node, failed: Failure): Promise<unknown> {
   if (aborted) {
     return new CutoverError('failed', `${name} was aborted before the cutover and ${outcome}. ${traffic}`)
   }
-  const said = error instanceof Error ? error.message : String(error)
+  const said = nothingLeft ?? (error instanceof Error ? error.message : String(error))
   const log = step !== null && logged.has(step) ? await lastLines(node.home.log(app, release), shownLines) : []
   const missing = missedFile(failed.leftOut, log, node.home.release(app, release))
   const hint = missing === null ? '' : `\n${missing.path} was left out of the release by ${missing.by}.`

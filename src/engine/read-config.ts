@@ -3,7 +3,8 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { AppConfig } from '../core/app-config.ts'
 import { configName, configProblem, mostConfig, type Problem, parseConfig } from '../core/config.ts'
-import { type CutoverError, usageError } from '../core/errors.ts'
+import { type CutoverError, failure, usageError } from '../core/errors.ts'
+import { exhausted } from '../core/exhausted.ts'
 import { readSmall } from '../store/files/small-file.ts'
 
 /**
@@ -19,9 +20,14 @@ export async function problemIn(directory: string, problem: Problem): Promise<Cu
   return configProblem(await textIn(directory), configName, problem)
 }
 
-/** The text of the folder's `cutover.yaml`. @throws CutoverError `usage`, in words */
+/** The text of the folder's `cutover.yaml`. @throws CutoverError `usage`, in words; `failed` if the daemon has nothing left to read it with */
 export const textIn = (directory: string): Promise<string> =>
   readSmall(join(directory, configName), mostConfig).catch((error: NodeJS.ErrnoException) => {
+    const nothingLeft = exhausted(error)
+    if (nothingLeft !== null)
+      throw failure(`${join(directory, configName)} cannot be read: ${nothingLeft}. Nothing was started.`, {
+        cause: error,
+      })
     throw usageError(unreadable(directory, error))
   })
 
