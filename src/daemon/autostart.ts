@@ -1,6 +1,6 @@
 /** Starting a daemon in the background, and waiting until it answers. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { CutoverError } from '../core/errors.ts'
@@ -20,8 +20,7 @@ export async function startInBackground(place: Place, command?: readonly string[
   requireTrusted(place.home)
   mkdirSync(place.home, { recursive: true, mode: 0o755 })
   const [program = process.execPath, ...args] = command ?? (await ownCommand(place))
-  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
-  const log = openSync(place.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640)
+  const log = openSync(place.log, 'a', 0o640)
   // Of the environment of whoever happened to be first, only what any program needs.
   const { PATH, HOME, LANG, TZ } = process.env
   const child = spawn(program, args, {

@@ -1,4 +1,5 @@
 /** Who has a port: other apps of this node, and programs that Cutover knows nothing of. */
+import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAnyAddress, plainAddress } from '../core/address.ts'
 import { activeOf } from '../core/app.ts'
@@ -45,7 +46,7 @@ export async function requireFree(node: Node, { app, ports }: AppConfig): Promis
   const held = (await lastingForeigners(node, app, numbers)).filter(
     (socket) => isAnyAddress(socket.localAddress) || declared.some((own) => overlap(own, socket)),
   )
-  if (held.length > 0) throw refusal(heldBy(app, held))
+  if (held.length > 0) throw refusal(heldBy(node, app, held))
 }
 
 /**
@@ -62,13 +63,13 @@ export async function requireNoOverlap(
   const all = [...listeners, ...config.ports.flatMap(wish)]
   const ports = [...new Set(all.map(({ port }) => port))]
   const held = (await lastingForeigners(node, app, ports)).filter((socket) => all.some((own) => overlap(own, socket)))
-  if (held.length > 0) throw failure(heldBy(app, held))
+  if (held.length > 0) throw failure(heldBy(node, app, held))
 }
 
 /** What else listens on these ports, as the end of a sentence: an app that found its address taken may end without naming it. */
 export function alsoListening(node: Node, app: AppName, ports: readonly number[]): string {
   const others = foreigners(node, app, ports).map(
-    (socket) => `${holderName(socket)} listens on ${socket.localAddress}, port ${socket.localPort}`,
+    (socket) => `${holderName(node, socket)} listens on ${socket.localAddress}, port ${socket.localPort}`,
   )
   return others.length === 0 ? '' : `; ${others.join('; ')}`
 }
@@ -123,8 +124,8 @@ function overlap(own: Reach, other: TcpSocket): boolean {
   return isAnyAddress(a) || isAnyAddress(b) || a === b
 }
 
-function heldBy(app: AppName, sockets: readonly TcpSocket[]): string {
-  const named = sockets.map((socket) => ({ socket, holder: holderName(socket) }))
+function heldBy(node: Node, app: AppName, sockets: readonly TcpSocket[]): string {
+  const named = sockets.map((socket) => ({ socket, holder: holderName(node, socket) }))
   // Another Cutover has a port twice: its app listens there, and its holder keeps it.
   const one = named.find(({ holder }) => !holder.startsWith(keeper)) ?? named[0]
   return (
@@ -133,16 +134,19 @@ function heldBy(app: AppName, sockets: readonly TcpSocket[]): string {
   )
 }
 
-/** How the cgroups of a home's apps and holders are named; our own are never looked at here. */
+/** How the cgroups of a home's apps and holders are named. */
 const cgroupsOfHomes = /^\/(cutover-[0-9a-f]{8})\/(?:([a-z0-9-]+)\.(v\d+)|holders)/
 const keeper = 'a holder'
 
-function holderName({ inode }: TcpSocket): string {
+function holderName(node: Node, { inode }: TcpSocket): string {
   const pids = holdersOf(inode)
   for (const pid of pids) {
     const [, home, app, release] = cgroupsOfHomes.exec(cgroupOf(pid)) ?? []
     if (home === undefined) continue
-    return `${app === undefined ? keeper : `${app} ${release}`} of another CUTOVER_HOME (cgroup ${home}, pid ${pid})`
+    const who = app === undefined ? keeper : `${app} ${release}`
+    return home === basename(node.cgroup)
+      ? `${who} (pid ${pid})`
+      : `${who} of another CUTOVER_HOME (cgroup ${home}, pid ${pid})`
   }
   const [pid] = pids
   // Anybody may name a program as they like, over several lines too.

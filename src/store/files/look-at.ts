@@ -8,9 +8,8 @@ import { cannot, changedMeanwhile, codeOf } from './failures.ts'
 import { at, type Identity, look, openFolder, openToRead, same } from './handles.ts'
 import { keptLinks } from './links.ts'
 import { isOpenToAll, type Readers, readersOf } from './privacy.ts'
-import { mostRules, type Rules, rulesOf } from './rules.ts'
+import { type Rules, readRules, rulesOf } from './rules.ts'
 import { planShared, type SharedPlan, withSharedLinks } from './shared-plan.ts'
-import { textOf } from './small-file.ts'
 import { type Survey, type SurveyedFolder, surveyFolder } from './survey.ts'
 
 export interface Found {
@@ -77,7 +76,7 @@ async function rulesIn(folder: FileHandle, name: string): Promise<string | null>
   const seen = await look(folder, name)
   if (!seen?.isFile()) return null
   await using file = await openToRead(at(folder, name))
-  return await textOf(file, mostRules)
+  return await readRules(file, name)
 }
 
 /** What is in an `env_file` is for the app's user alone, whatever the mode it had. */

@@ -1,10 +1,10 @@
 /** What stays out of a release: `.git`, and what the config, `.cutoverignore` or `.gitignore` name (gitignore(5) is the syntax of all). */
+import type { FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 import ignore, { type Ignore } from 'ignore'
 import { failure } from '../../core/errors.ts'
-
-/** How many bytes of rules a file may have. */
-export const mostRules = 1_000_000
+import { cannot } from './failures.ts'
+import { textOf } from './small-file.ts'
 
 export interface Rules {
   /** Who leaves it out (`.gitignore`, say), or null if it is part of the release. The path is relative to the app's folder. */
@@ -40,6 +40,18 @@ export function rulesOf({ ignore: patterns, cutoverignore, gitignore, hasBuild }
 interface Layer {
   readonly base: string
   readonly matcher: Ignore
+}
+
+/** How many bytes of rules a file may have. */
+const mostRules = 1_000_000
+
+/** The rules of an open file that has that name. @throws CutoverError if there are too many */
+export async function readRules(file: FileHandle, name: string): Promise<string> {
+  try {
+    return await textOf(file, mostRules)
+  } catch (error) {
+    throw failure(`${cannot(`read ${name}`, error)}. Nothing was copied and nothing was started.`, { cause: error })
+  }
 }
 
 /** The first layer that has an opinion decides, so the strongest comes first: of nested files the deepest. */

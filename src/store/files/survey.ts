@@ -7,8 +7,7 @@ import { cannot, codeOf } from './failures.ts'
 import { at, type Identity, itself, look, openFolder, openToRead, same } from './handles.ts'
 import { inParallel } from './parallel.ts'
 import { mayRead, type Readers } from './privacy.ts'
-import { mostRules, type Rules } from './rules.ts'
-import { textOf } from './small-file.ts'
+import { type Rules, readRules } from './rules.ts'
 
 /** Permission bits only (0 to 0o777); the name is one component. */
 export interface SurveyedFile {
@@ -235,5 +234,5 @@ async function rulesIn(folder: FileHandle, { path, rules }: Pending, entries: re
   // The one at the top is part of the rules from the start.
   if (!rules?.followsGitignore || path === '' || !has) return rules
   await using file = await openToRead(at(folder, '.gitignore'))
-  return rules.within(path, await textOf(file, mostRules))
+  return rules.within(path, await readRules(file, `${path}/.gitignore`))
 }

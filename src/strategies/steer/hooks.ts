@@ -29,7 +29,7 @@ export function attachHooks(kernel: Kernel, ref: ReleaseRef, cgroup: string): vo
       pin(owned.use(createLink(program, kind, target.fd)), join(folder, name))
     // The kernel makes the entry when the first hook is attached.
     kernel.maps.selves.set(u64(id), self)
-    mkdirSync(join(folder, complete))
+    mkdirSync(join(folder, complete), { mode: 0o700 })
   } catch (error) {
     detachHooks(kernel, ref)
     throw error
