@@ -29,7 +29,7 @@ test('a secret is nowhere but in the files of its releases and in the environmen
   // Its beginning is looked for: an error that quotes a text quotes that.
   const mark = `x${randomBytes(4).toString('hex')}`
   const secret = `${mark}-${randomBytes(12).toString('hex')}`
-  const config = (more = '') => `workers: 2\nenv_file: [.env, more.env]\ndeploy_timeout: 3s\n${more}`
+  const config = (more = '') => `workers: 2\nenv_file: [.env, more.env]\n${more}`
   const folder = shopFolder(t, {
     app: 'example-node',
     config: config('build: sh -c "echo built"\nrelease: sh -c "echo migrated"\nhealth: {command: sh -c true}'),
@@ -50,7 +50,7 @@ test('a secret is nowhere but in the files of its releases and in the environmen
   assert.equal(await ask('/secret'), secret, 'the app itself has it')
   assert.deepEqual(seenElsewhere(node, mark), [])
 
-  configured(config())
+  configured(config('deploy_timeout: 3s'))
   writeFileSync(join(folder, 'sick'), '')
   await run(1, 'deploy')
   configured(config('build: sh -c "exit 4"'))
