@@ -3,6 +3,7 @@ import { type AppState, activeOf, type ReleaseRecord } from '../core/app.ts'
 import type { AppStatus, ReleaseStatus } from '../core/documents.ts'
 import { isAtRest, isStandingBy } from '../core/states.ts'
 import type { AppName } from '../core/words.ts'
+import type { Worker } from '../instances/instance.ts'
 import { processMemory } from '../linux/proc.ts'
 import type { TcpSocket } from '../linux/sock-diag.ts'
 import type { App } from '../store/apps.ts'
@@ -77,11 +78,23 @@ function portsOf(node: Node, app: App, state: AppState): AppStatus['ports'] {
 
 function noteOf(node: Node, { reason, state }: ReleaseRecord, running: Running | null): string | null {
   if (running === null) return reason
-  const down = running.instance.workers().filter(({ identity }) => identity === null).length
-  if (down > 0) return `${down} of ${running.config.workers} workers are down`
+  const crashes = crashesOf(running.instance.workers())
+  if (crashes !== null) return crashes
   const [out] = leftOut(node, running)
   if (out !== undefined) return out
   return state === 'failed' ? reason : null
+}
+
+/** Who is down and until when, or who does not stay up; null if all of them do. */
+function crashesOf(workers: readonly Worker[]): string | null {
+  const down = workers.filter(({ identity }) => identity === null)
+  const inLoop = workers.filter(({ exits }) => exits > 1)
+  const often = inLoop.map(({ worker, exits }) => `worker ${worker} has failed ${exits} times in a row`)
+  const waits = down.flatMap(({ triedAgainInMs }) => triedAgainInMs ?? [])
+  const next = waits.length === 0 ? [] : [`the next try is in ${Math.ceil(Math.min(...waits) / 1000)} s`]
+  const many = down.length === 0 ? [] : [`${down.length} of ${workers.length} workers are down`]
+  const all = [...many, ...often, ...next]
+  return all.length === 0 ? null : all.join('; ')
 }
 
 /** Connections accepted per second since the last look that is at least a second old; from the start of looking, 0. */

@@ -42,6 +42,10 @@ export interface Worker {
   readonly identity: ProcessIdentity | null
   /** How often it was started again. */
   readonly restarts: number
+  /** How often it ended, or could not be started, without having run for a healthy minute since. */
+  readonly exits: number
+  /** Milliseconds until it is started again; null unless it waits for that. */
+  readonly triedAgainInMs: number | null
 }
 
 export type InstanceEvent =
@@ -127,6 +131,8 @@ interface Slot {
   exits: number
   startedAt: number
   reviving: boolean
+  /** When it is started again, on the clock of `performance`. */
+  nextTry: number | null
 }
 
 function supervise(
@@ -151,6 +157,7 @@ function supervise(
       exits: 0,
       startedAt: performance.now(),
       reviving: false,
+      nextTry: null,
     }
   })
   for (const slot of slots) {
@@ -206,7 +213,9 @@ function supervise(
         // What the dead one left behind (children of its own) would hold its port, its locks, its place.
         killCgroup(slot.cgroup)
         await untilEmpty(slot.cgroup, AbortSignal.any([over.signal, AbortSignal.timeout(clearingMs)]))
+        slot.nextTry = performance.now() + delayMs
         await sleep(delayMs, undefined, { signal: over.signal })
+        slot.nextTry = null
         const identity = await start(slot)
         slot.restarts++
         slot.reviving = false
@@ -235,7 +244,7 @@ function supervise(
   }
 
   const instance: Instance = {
-    workers: () => slots.map(({ worker, identity, restarts }) => ({ worker, identity, restarts })),
+    workers: () => slots.map(workerOf),
     pids: () => cgroupPids(spec.cgroup),
     keepAlive: () => {
       kept = true
@@ -255,6 +264,17 @@ function supervise(
     },
   }
   return { instance, start: (worker: number) => start(slots[worker - 1] as Slot) }
+}
+
+function workerOf({ worker, identity, restarts, exits, startedAt, nextTry }: Slot): Worker {
+  const now = performance.now()
+  return {
+    worker,
+    identity,
+    restarts,
+    exits: identity === null ? exits : exitsInARow(exits, now - startedAt),
+    triedAgainInMs: nextTry === null ? null : Math.max(0, nextTry - now),
+  }
 }
 
 /** How long the processes that a dead worker left may take to vanish after SIGKILL before the worker is started beside them. */

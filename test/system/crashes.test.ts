@@ -54,6 +54,12 @@ test('a release that crashes after it went live is started again with growing de
   const app = await untilApp(node, ({ releases }) => (releases[0]?.restarts ?? 0) >= 3)
   assert.equal(app.active, 1)
   assert.equal(app.releases[0]?.state, 'active')
+  assert.match(app.releases[0]?.note ?? '', /worker 1 has failed [34] times in a row/)
+  const waiting = await untilApp(node, ({ releases }) => /the next try is in [1-4] s$/.test(releases[0]?.note ?? ''))
+  assert.match(
+    waiting.releases[0]?.note ?? '',
+    /^1 of 1 workers are down; worker 1 has failed [345] times in a row; the/,
+  )
 
   const log = await logOf(node, 1)
   const told = [...log.matchAll(/^cutover: worker 1 \(pid \d+\) exited with code 1; starts again (.*)$/gm)]

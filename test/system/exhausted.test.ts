@@ -131,7 +131,7 @@ test('processes', { skip: withoutPids }, async (t) => {
     while (!(await now())?.note?.includes('1 of 1 workers are down'))
       await new Promise((resolve) => setTimeout(resolve, 50))
     limit('max')
-    while ((await now())?.note !== null) await new Promise((resolve) => setTimeout(resolve, 50))
+    while ((await now())?.note?.includes('workers are down')) await new Promise((resolve) => setTimeout(resolve, 50))
   })
 })
 
