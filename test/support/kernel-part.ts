@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { hookedReleases } from '../../src/strategies/steer/hooks.ts'
 import { openKernel } from '../../src/strategies/steer/kernel.ts'
-import { placeOf, refOfKey } from '../../src/strategies/steer/layout.ts'
+import { counterNames, placeOf, refOfKey, u32 } from '../../src/strategies/steer/layout.ts'
 import type { TestNode } from './node.ts'
 
 /** The directory of the node's pins; null if there are none. */
@@ -28,4 +28,10 @@ export function releasesInKernel(node: TestNode): { readonly inMaps: number[]; r
   inMaps.delete(0)
   const hooked = hookedReleases(kernel).map(({ release }) => release)
   return { inMaps: [...inMaps].toSorted((a, b) => a - b), hooked: hooked.toSorted((a, b) => a - b) }
+}
+
+/** How often that happened on this node, of `counterNames`. */
+export function counterOf(node: TestNode, name: (typeof counterNames)[number]): number {
+  using kernel = openKernel(pinsOf(node) ?? '')
+  return Number(kernel.maps.counters.get(u32(counterNames.indexOf(name)))?.readBigUInt64LE(0) ?? 0n)
 }
