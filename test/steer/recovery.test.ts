@@ -11,7 +11,7 @@ import { cgroupPids } from '../../src/linux/cgroup.ts'
 import { listenersOn } from '../../src/linux/sock-diag.ts'
 import { openKernel } from '../../src/strategies/steer/kernel.ts'
 import { layoutVersion, u32 } from '../../src/strategies/steer/layout.ts'
-import { openSteering } from '../../src/strategies/steer/steering.ts'
+import { openSteering, type Steering } from '../../src/strategies/steer/steering.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { eventually, temporaryCgroup } from '../support/workspace.ts'
@@ -60,6 +60,8 @@ async function inDaemonThatIsKilled(pins: string, cgroup: string, statements: st
 }
 
 test('after kill -9 the next daemon finds releases, words, ports, counts and what is parked', { skip }, async (t) => {
+  let opened: Steering | null = null
+  t.after(() => opened?.destroy())
   const pins = join(temporaryBpffs(t), 'pins')
   const [cgroup, first, second] = [temporaryCgroup(t), temporaryCgroup(t), temporaryCgroup(t)]
   await inDaemonThatIsKilled(
@@ -79,7 +81,7 @@ test('after kill -9 the next daemon finds releases, words, ports, counts and wha
   const clients = await Promise.all(Array.from({ length: 10 }, () => waitingClient(8080)))
 
   const steering = openSteering({ pins, cgroup })
-  t.after(() => steering.destroy())
+  opened = steering
   assert.deepEqual(
     steering.releases().toSorted((a, b) => a.release - b.release),
     [v1, v2],

@@ -17,7 +17,6 @@ import {
   listen,
   setV6Only,
   sharePort,
-  shutDown,
   socketCookie,
   tcpSocket,
 } from '../../linux/sockets.ts'
@@ -42,7 +41,10 @@ export interface Park {
   join(listener: Listener): void
   /** Lets the group of this socket have the program, in the place of the one that it has. */
   regroup(socket: Listener): void
-  /** Ends the queue of this socket: every connection in it goes to its heir, also those that are still being made. */
+  /**
+   * Ends this socket: every connection in it goes to its heir, also those that are still being made. Another one holds the address from then on.
+   * @throws CutoverError `failed` if there can be no other one; what waited was handed on
+   */
   handOn(app: AppId, socket: Listener): void
   /** Closes everything that waits in this socket; says how many that were. */
   closeWaiting(socket: Listener): number
@@ -83,23 +85,24 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     maps.owners.delete(key)
     maps.stamps.delete(key)
   }
+  const stand = (app: AppId, listener: Listener, from = 0): void => {
+    const socket = standingAt(listener)
+    let kept: Held | null = null
+    try {
+      attachGroupProgram(socket, group)
+      kept = hold(socket, holders)
+      enter(maps, app, listener.port, socket, from)
+      held.set(kept.cookie, kept)
+    } catch (error) {
+      if (kept === null) socket[Symbol.dispose]()
+      else kept.letGo()
+      throw error
+    }
+  }
 
   return {
     of,
-    hold: (app, listener) => {
-      const socket = standingAt(listener)
-      let kept: Held | null = null
-      try {
-        attachGroupProgram(socket, group)
-        kept = hold(socket, holders)
-        enter(maps, app, listener.port, socket)
-        held.set(kept.cookie, kept)
-      } catch (error) {
-        if (kept === null) socket[Symbol.dispose]()
-        else kept.letGo()
-        throw error
-      }
-    },
+    hold: (app, listener) => stand(app, listener),
     join: (listener) => {
       using socket = standingAt(listener)
       attachGroupProgram(socket, group)
@@ -108,16 +111,15 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
       const socket = held.get(cookie)?.socket
       if (socket !== undefined) attachGroupProgram(socket, group)
     },
-    handOn: (app, { port, place, cookie }) => {
-      const socket = held.get(cookie)?.socket
-      if (socket === undefined) return
-      shutDown(socket)
-      // Out of the map before it listens again: a place is never updated with the socket that is in it.
-      maps.places.delete(placeKey({ ref: { app, release: 0 }, port, n: place }))
-      listen(socket, backlog)
-      attachGroupProgram(socket, group)
+    handOn: (app, listener) => {
+      const kept = held.get(listener.cookie)
+      if (kept === undefined) return
+      kept.letGo()
+      held.delete(kept.cookie)
+      maps.places.delete(placeKey(placeOfPark(app, listener)))
+      // Never the same socket again: handshakes that were half done in it would end there, and wait anew.
       // Its own place again: the kernel knows by it whose clients may wait there.
-      enter(maps, app, port, socket, place)
+      stand(app, listener, listener.place)
     },
     closeWaiting: ({ cookie }) => {
       const socket = held.get(cookie)?.socket
