@@ -1,11 +1,12 @@
 /** Connections one after another are spread over the workers exactly in turn. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
-import { ask, askTimes, startApp, startSteering, type TestSteering, tally, workerOf } from './fixtures.ts'
+import { ask, askTimes, keepAsking, startApp, startSteering, type TestSteering, tally, workerOf } from './fixtures.ts'
 
 const skip = asRoot || needs('python3')
 const workers = ['w1', 'w2', 'w3', 'w4']
@@ -56,6 +57,23 @@ test('with SYN cookies for every connection the workers’ shares differ by a te
   const counts = await askTimes(1000, 8080)
   t.diagnostic(JSON.stringify(counts))
   assert.ok(spread(counts) <= 25)
+})
+
+test('under a port scan the workers’ shares differ by a tenth at most', {
+  skip: skip || (existsSync('/dev/net/tun') ? false : 'needs TUN'),
+}, async (t) => {
+  const { steering } = await fourWorkers(t)
+  const far = await startApp(t, null, 'far')
+  await far.run('import far')
+  await far.run('stop = far.scan(8080)')
+  // Each SYN takes a turn, so whose turn it is when a client comes is a matter of chance: shares are even in the long run.
+  const stop = keepAsking(8, () => ask(8080))
+  while (Number(steering.accepted({ app: 1, release: 1 })) < 4000) await pause(20)
+  const counts = await stop()
+  const scanned = await far.run('stop()')
+  t.diagnostic(`${JSON.stringify(counts)} beside ${scanned} SYNs`)
+  assert.ok(Number(scanned) > 1000, 'there was no scan to speak of')
+  assert.ok(spread(counts) <= 100)
 })
 
 test('IPv4 and IPv6 take turns of their own', { skip }, async (t) => {

@@ -13,7 +13,7 @@ for command in (f"addr add {HERE}/24 dev far0", "link set far0 up"):
 
 clients = {}
 # Others than those of who was here before: what those left in TIME_WAIT would meet our SYNs.
-ports = itertools.count(random.randrange(10000, 60000))
+ports = itertools.count(random.randrange(1024, 40000))
 
 
 def checksum(data):
@@ -102,7 +102,22 @@ def finish():
     return until_over({"asked"}, Client.ask)
 
 
-def scan(port, count):
-    """SYNs after which nothing comes."""
-    for _ in range(count):
-        del clients[Client(port).port]
+def scan(port):
+    """SYNs after which nothing comes, until the function that this returns is called. That tells how many there were."""
+    over, sent = threading.Event(), itertools.count()
+
+    def go_on():
+        while not over.is_set():
+            del clients[Client(port).port]
+            next(sent)
+            time.sleep(random.random() / 1000)
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+
+    def stop():
+        over.set()
+        thread.join()
+        return next(sent)
+
+    return stop
