@@ -1,21 +1,26 @@
-/** The part of docs/performance.md that is written by the measurements; everything outside the two marks is written by people. */
+/** The parts of pages in docs/ that are written by measurements; everything outside the two marks is written by people. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Measured } from './figures.ts'
 import type { Surroundings } from './surroundings.ts'
 import { describe } from './surroundings.ts'
 import { columns, rowsOf } from './table.ts'
 
-const page = new URL('../docs/performance.md', import.meta.url)
-const begin = '<!-- figures: written by npm run bench -- --write -->'
-const end = '<!-- end of figures -->'
+/** Which command writes which page. */
+const pages = { bench: 'performance.md', servers: 'servers.md' } as const
 
 export function writeFigures(all: readonly Measured[], surroundings: Surroundings): void {
-  const text = readFileSync(page, 'utf8')
-  const [before, rest] = text.split(begin)
+  writeBetweenMarks('bench', [describe(surroundings), ...all.map(section)].join('\n\n'))
+}
+
+/** Puts the text between the marks of the command's page. */
+export function writeBetweenMarks(command: keyof typeof pages, text: string): void {
+  const begin = `<!-- figures: written by npm run ${command} -- --write -->`
+  const end = '<!-- end of figures -->'
+  const page = new URL(`../docs/${pages[command]}`, import.meta.url)
+  const [before, rest] = readFileSync(page, 'utf8').split(begin)
   const after = rest?.split(end)[1]
-  if (before === undefined || after === undefined) throw new Error('docs/performance.md has lost its marks')
-  const parts = [describe(surroundings), ...all.map(section)]
-  writeFileSync(page, `${before}${begin}\n\n${parts.join('\n\n')}\n\n${end}${after}`)
+  if (before === undefined || after === undefined) throw new Error(`docs/${pages[command]} has lost its marks`)
+  writeFileSync(page, `${before}${begin}\n\n${text}\n\n${end}${after}`)
 }
 
 function section(measured: Measured): string {

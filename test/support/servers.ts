@@ -47,7 +47,7 @@ const all = {
     listens: 'one process',
     protocol: 'h2c',
     kinds: without('trickle', 'websocket'),
-    note: '`keep-alive` is eight requests at once on one connection. WebSockets are not asked for over HTTP/2.',
+    note: '`keep-alive` is eight requests at once on each of 4 connections. The other kinds exist over HTTP/1.1 only.',
   },
   python: {
     ...plain,
@@ -117,7 +117,7 @@ const all = {
     title: 'Apache, `mpm_event`',
     listens: 'the parent; its children accept',
     kinds: without('websocket'),
-    note: 'Slow answers and streams are CGI programs, which cannot speak WebSocket.',
+    note: 'Slow answers and streams are CGI programs, which cannot speak WebSocket. 64 threads a child (below).',
   },
   'apache-prefork': {
     ...apache,
@@ -125,7 +125,7 @@ const all = {
     title: 'Apache, `mpm_prefork`',
     listens: 'the parent; its children accept',
     kinds: without('websocket'),
-    note: 'As above.',
+    note: 'The same; 64 processes from the start, where the default adds one a second.',
   },
   puma: {
     ...plain,
@@ -143,7 +143,7 @@ const all = {
     packages: ['php-cli'],
     listens: 'the master; 32 forked workers accept',
     kinds: without('stream', 'websocket'),
-    note: '',
+    note: '`env` has PHP_CLI_SERVER_WORKERS; without it PHP answers one request at a time, and with it a stream takes a whole worker.',
   },
 } as const satisfies Readonly<Record<string, Server>>
 
