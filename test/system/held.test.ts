@@ -32,9 +32,10 @@ test(
     const node = await startNode(t)
     await node.deploy(appFolder(t, { hold: '1m' }, { 'server.mjs': slowTheSecondTime(1500) }))
     await using load = await startLoad({ kind: 'short', port, clients, pauseMs: 5, timeoutMs: 60_000 })
-    const { answered } = await load.until('clients are served', (fates) => (fates.answered.v1 ?? 0) > 20)
+    await load.until('clients are served', (fates) => (fates.answered.v1 ?? 0) > 20)
     const killed = performance.now()
     await killActive(node)
+    const { answered } = await load.snapshot()
     await load.until('it serves again', (fates) => (fates.answered.v1 ?? 0) > (answered.v1 ?? 0) + 20)
     const restartMs = performance.now() - killed
     const fates = await load.stop()
