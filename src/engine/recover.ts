@@ -15,7 +15,7 @@ import { removeFiles, tried } from './clean-up.ts'
 import { declare } from './declare.ts'
 import { tellFound } from './found.ts'
 import { setupOf } from './instance-spec.ts'
-import { keyOf, type Node, now, type Running, refOf, runningOf } from './node.ts'
+import { allRunning, keyOf, type Node, now, type Running, refOf, runningOf } from './node.ts'
 import { weigh } from './oom.ts'
 import { endSteeringIfUnused, releasePorts } from './release-ports.ts'
 import { removeLog, settle } from './settle.ts'
@@ -52,6 +52,7 @@ async function recoverApp(node: Node, app: App, unfinished: readonly Operation[]
   for (const release of state.releases) {
     if (!isAtRest(release.state) && !isCandidate(release.state)) await adopt(node, app, release, state)
   }
+  reenter(node, app, state)
   weigh(node, name)
   await removeForgotten(node, name)
   const active = activeOf(state)
@@ -88,6 +89,28 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: A
   const ref = refOf(app, release)
   node.running.set(keyOf(name, release), { app: name, release, ref, cgroup, config, owner, instance })
   if ((record.state === 'active' && !stopped) || isStandingBy(record.state)) instance.keepAlive()
+}
+
+/** Where the pins were taken away from under releases that run, the kernel learns of these anew. */
+function reenter(node: Node, { name, slot }: App, state: AppState): void {
+  const running = allRunning(node, name)
+  if (running.length === 0) return
+  const known = new Set(
+    node
+      .steering()
+      .releases()
+      .flatMap(({ app, release }) => (app === slot ? [release] : [])),
+  )
+  const lost = running.filter(({ release }) => !known.has(release))
+  if (lost.length === 0) return
+  const active = state.stopped ? null : activeOf(state)
+  const hold = active !== null && node.store.apps.config(name, active.number).config.holdMs > 0
+  const releases = lost.map(({ ref, cgroup, config }) => ({ ref, cgroup, ports: config.ports }))
+  node.steering().reenter(slot, releases, { active: active?.number ?? 0, hold })
+  const names = lost.map(({ release }) => named(release)).join(', ')
+  const text = `of ${name} the kernel no longer knew ${names} (was the bpffs unmounted?); what runs is steered again`
+  node.store.operations.note(name, 'recovery', null, 'done', text)
+  tellFound(node, name, null, 'recovered', text)
 }
 
 /** The files of releases that are kept no longer, where a daemon ended before it had removed them. */

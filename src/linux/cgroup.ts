@@ -24,7 +24,14 @@ export function createCgroup(directory: string): void {
 /** The id by which the kernel names the cgroup (bpf_get_current_cgroup_id, sock_diag): its inode number. */
 export const cgroupId = (directory: string): bigint => statSync(directory, { bigint: true }).ino
 
-const subgroups = (directory: string): string[] =>
+/** The ids of the cgroup and of all below it. */
+export const cgroupIds = (directory: string): bigint[] => [
+  cgroupId(directory),
+  ...subgroups(directory).flatMap(cgroupIds),
+]
+
+/** The cgroups right below it. */
+export const subgroups = (directory: string): string[] =>
   readdirSync(directory, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => join(directory, entry.name))

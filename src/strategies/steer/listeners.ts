@@ -1,7 +1,10 @@
 /** The listening sockets that have a place in the kernel's map, as sock_diag(7) describes them. */
+import { failure } from '../../core/errors.ts'
+import type { Descriptor } from '../../linux/ffi.ts'
 import { listenersOn, type TcpSocket } from '../../linux/sock-diag.ts'
+import { socketCookie } from '../../linux/sockets.ts'
 import type { Maps } from './kernel.ts'
-import { type Place, placeKey, placeOf, type ReleaseRef, releaseKey } from './layout.ts'
+import { maxListeners, type Place, placeKey, placeOf, type ReleaseRef, releaseKey, u32, u64 } from './layout.ts'
 
 export interface Listener {
   readonly port: number
@@ -66,4 +69,21 @@ export function listenersFor(maps: Maps, ref: ReleaseRef): Listener[] {
       },
     ]
   })
+}
+
+/**
+ * Gives a listening socket the lowest free place from this one on, as the kernel does for what an app opens under its hooks.
+ * @throws CutoverError `failed` if there is none
+ */
+export function enter(maps: Maps, { ref, port, n: first }: Place, socket: Descriptor, worker = 0n): void {
+  for (let n = first; n < maxListeners; n++) {
+    const key = placeKey({ ref, port, n })
+    if (!maps.places.add(key, u64(BigInt(socket.fd)))) continue
+    maps.owners.set(key, u64(socketCookie(socket), worker))
+    const row = { ref, port, n: 0 }
+    const high = Math.max(n + 1, placesOf(maps, row).length)
+    maps.seats.set(placeKey(row), u32(high, 0, 0))
+    return
+  }
+  throw failure(`Port ${port} is listened on by more than ${maxListeners} sockets, which is as many as can be held.`)
 }

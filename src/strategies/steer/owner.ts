@@ -4,10 +4,9 @@
  * given to its user. Groups, queues and connections stay as they are. See fchown(2), inet_csk_get_port() in the kernel.
  */
 import type { AppId } from '../../core/words.ts'
-import { type Descriptor, SystemError } from '../../linux/ffi.ts'
-import { copyDescriptor } from '../../linux/process.ts'
-import { dumpTcp, type TcpSocket, whereOpen } from '../../linux/sock-diag.ts'
-import { giveTo, socketCookie } from '../../linux/sockets.ts'
+import { dumpTcp, type TcpSocket } from '../../linux/sock-diag.ts'
+import { giveTo } from '../../linux/sockets.ts'
+import { copiesOf } from './copies.ts'
 import type { Maps } from './kernel.ts'
 import { placeKey, u64 } from './layout.ts'
 import { placesOf, rowsOf } from './listeners.ts'
@@ -29,23 +28,7 @@ export function lendPorts(maps: Maps, app: AppId, { to, from }: Lending): void {
   for (let pass = 0; pass < passes; pass++) {
     const others = socketsOf(maps, app).filter(({ uid }) => uid !== to && (from === null || from.has(uid)))
     if (others.length === 0) return
-    const cookies = new Set(others.map(({ cookie }) => cookie))
-    for (const { pid, fd } of whereOpen(new Set(others.map(({ inode }) => inode)))) {
-      // Closed at once: a copy would keep the queue of a release that dies.
-      using copy = copyDescriptor(pid, fd)
-      if (copy !== null && cookies.delete(cookieOf(copy))) giveTo(copy, to)
-      if (cookies.size === 0) break
-    }
-  }
-}
-
-/** 0n, which no socket has, where the descriptor became another meanwhile. */
-function cookieOf(copy: Descriptor): bigint {
-  try {
-    return socketCookie(copy)
-  } catch (error) {
-    if (error instanceof SystemError && error.code === 'ENOTSOCK') return 0n
-    throw error
+    for (const { copy } of copiesOf(others)) giveTo(copy, to)
   }
 }
 

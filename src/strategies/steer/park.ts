@@ -17,13 +17,12 @@ import {
   listen,
   setV6Only,
   sharePort,
-  socketCookie,
   tcpSocket,
 } from '../../linux/sockets.ts'
 import { findHeld, type Held, hold } from './holders.ts'
 import type { Maps } from './kernel.ts'
-import { maxListeners, type Place, placeKey, u32, u64 } from './layout.ts'
-import { type Listener, listenersFor, placesOf } from './listeners.ts'
+import { type Place, placeKey } from './layout.ts'
+import { enter, type Listener, listenersFor, placesOf } from './listeners.ts'
 import { livingOf } from './living.ts'
 
 /** Connections that may wait at one address; `net.core.somaxconn` may allow fewer. */
@@ -91,7 +90,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     try {
       attachGroupProgram(socket, group)
       kept = hold(socket, holders)
-      enter(maps, app, listener.port, socket, from)
+      enter(maps, { ref: { app, release: 0 }, port: listener.port, n: from }, socket)
       held.set(kept.cookie, kept)
     } catch (error) {
       if (kept === null) socket[Symbol.dispose]()
@@ -186,18 +185,4 @@ function cannotHold(address: string, port: number, cause: SystemError) {
     `Port ${port} of ${address}, where the release is to be reached, could not be held for the app: ${why}. Nothing was switched.`,
     { cause },
   )
-}
-
-/** Gives the socket the lowest free place of the app's park, from a place on. */
-function enter(maps: Maps, app: AppId, port: number, socket: Descriptor, from = 0): void {
-  const row = { ref: { app, release: 0 }, port, n: 0 }
-  for (let n = from; n < maxListeners; n++) {
-    const key = placeKey({ ...row, n })
-    if (!maps.places.add(key, u64(BigInt(socket.fd)))) continue
-    maps.owners.set(key, u64(socketCookie(socket), 0n))
-    const high = Math.max(n + 1, placesOf(maps, row).length)
-    maps.seats.set(placeKey(row), u32(high, 0, 0))
-    return
-  }
-  throw failure(`Port ${port} is listened on at more than ${maxListeners} addresses, which is as many as can be held.`)
 }

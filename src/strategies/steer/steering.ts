@@ -10,13 +10,14 @@ import { clearStamp, isOver, isStamped, renewHold, setHold } from './hold.ts'
 import { hookedReleases } from './hooks.ts'
 import { install } from './install.ts'
 import { openKernel, ownNamespace, removePins } from './kernel.ts'
-import { counterNames, portKey, type ReleaseRef, releaseKey, u32, u64, wordHold } from './layout.ts'
+import { counterNames, portKey, portValue, type ReleaseRef, releaseKey, u32, u64, wordHold } from './layout.ts'
 import { type Listener, listenersFor } from './listeners.ts'
 import { bringIn, forgetApp, takeOut, tidy } from './living.ts'
 import { type Lending, lendPorts } from './owner.ts'
 import { isSamePlace, openPark, placeOfPark } from './park.ts'
 import { type AppPort, declarePorts, leftPorts, portsOf } from './ports.ts'
 import { probe } from './probe.ts'
+import { enterListeners } from './reenter.ts'
 import type { DeclaredPort } from './sites.ts'
 import { leaveAlone, standEverywhere } from './standing.ts'
 
@@ -40,6 +41,13 @@ export interface AppPorts {
   readonly holdMs: number
 }
 
+export interface RunningRelease {
+  readonly ref: ReleaseRef
+  readonly cgroup: string
+  /** As for {@link Steering.addRelease}. */
+  readonly ports: readonly DeclaredPort[]
+}
+
 export interface Word {
   readonly active: ReleaseNumber
   readonly standby: ReleaseNumber
@@ -60,6 +68,11 @@ export interface Steering {
    * @throws CutoverError `refused` if the app has as many living releases as there is room for
    */
   addRelease(ref: ReleaseRef, cgroup: string, ports?: readonly DeclaredPort[]): void
+  /**
+   * Takes in releases of an app that run and of which the kernel knows nothing any more (see reenter.ts), with all that listens in their
+   * cgroups. `active` gets new connections from the moment at which anything of the app is steered.
+   */
+  reenter(app: AppId, releases: readonly RunningRelease[], word: Omit<Word, 'standby'>): void
   /** Forgets the release; its processes have ended. One that is not known is fine. */
   removeRelease(ref: ReleaseRef): void
   /** The releases that were added and not removed. */
@@ -146,6 +159,15 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       forgetApp(maps, app)
     },
     addRelease: (ref, cgroup, ports = []) => bringIn(kernel, ref, cgroup, ports),
+    reenter: (app, releases, { active, hold }) => {
+      const ports = releases.flatMap(({ ref, cgroup, ports }) => {
+        bringIn(kernel, ref, cgroup, ports)
+        return enterListeners(maps, ref, cgroup)
+      })
+      maps.apps.set(u32(app), wordBytes(active, hold))
+      // Last: the look-up program refuses what is for a release that is not active.
+      for (const port of ports) maps.ports.add(portKey(port), portValue(app, false))
+    },
     removeRelease: (ref) => {
       takeOut(kernel, ref)
       for (const port of leftPorts(maps, ref.app)) freePort(ref.app, port)
@@ -158,9 +180,7 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
     word,
     switchTo: (app, release, { hold }) => {
       const key = u32(app)
-      const word = Buffer.alloc(8)
-      word.writeUInt16LE(release, 0)
-      word.writeUInt16LE(hold ? wordHold : 0, 6)
+      const word = wordBytes(release, hold)
       const before = process.hrtime.bigint()
       maps.apps.set(key, word)
       const after = process.hrtime.bigint()
@@ -214,6 +234,14 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       kernel[Symbol.dispose]()
     },
   }
+}
+
+/** `struct word` */
+function wordBytes(active: ReleaseNumber, hold: boolean): Buffer {
+  const word = Buffer.alloc(8)
+  word.writeUInt16LE(active, 0)
+  word.writeUInt16LE(hold ? wordHold : 0, 6)
+  return word
 }
 
 /** How long a connection that is there to wake a listener stays: long enough for its handshake. */
