@@ -20,6 +20,9 @@ export interface LogBounds {
 /** How often a log that grows is looked at: what an app can write in that time is what a log may take beyond its share. */
 const restMs = 100
 
+/** How often one log is shortened before the others are looked at. */
+const mostAgain = 10
+
 /** Keeps every `*.log` of the directory, and its times, within bounds until it is disposed. */
 export function boundLogs(directory: string, { maxOf, unbounded }: LogBounds): Disposable {
   const given = new Set<string>()
@@ -28,11 +31,16 @@ export function boundLogs(directory: string, { maxOf, unbounded }: LogBounds): D
     for (const log of readdirSync(directory).filter((name) => name.endsWith('.log') && !given.has(name))) {
       const path = join(directory, log)
       const max = maxOf(log)
-      const outcome = await bound(path, max)
+      let outcome = await bound(path, max)
+      // It may have grown by as much again meanwhile.
+      for (let again = 0; outcome === 'shortened' && again < mostAgain; again++) {
+        done = true
+        outcome = await bound(path, max)
+      }
       if (outcome === 'impossible') {
         given.add(log)
         unbounded(log, max)
-      } else if (outcome === 'shortened') done = true
+      }
       await bound(timesOf(path), max / 8)
     }
     return done
