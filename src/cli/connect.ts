@@ -4,6 +4,9 @@ import { CutoverError } from '../core/errors.ts'
 import type { AppName } from '../core/words.ts'
 import { startInBackground } from '../daemon/autostart.ts'
 import { defaultPlace, type Place } from '../daemon/place.ts'
+import { ownVersion } from '../program.ts'
+import { note } from './print.ts'
+import { printable } from './text.ts'
 
 export interface ConnectOptions {
   /** What history shall say who it was. */
@@ -11,7 +14,13 @@ export interface ConnectOptions {
 }
 
 export const connect = ({ by }: ConnectOptions = {}): Client =>
-  createClient({ place: defaultPlace(), start: startAsRoot, by: by ?? null })
+  createClient({ place: defaultPlace(), start: startAsRoot, by: by ?? null, onOtherVersion: sayOtherVersion })
+
+function sayOtherVersion(daemon: string): void {
+  note(
+    `This is cutover ${ownVersion()}, and the daemon is ${printable(daemon)}. To put this one in its place, apps and traffic going on: cutover daemon`,
+  )
+}
 
 /** The same, but where no daemon answers none is started. */
 export const connectToRunning = (): Client => createClient({ place: defaultPlace(), start: null })

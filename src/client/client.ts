@@ -3,9 +3,10 @@ import { hc } from 'hono/client'
 import type { DoctorReport, EventDocument, HistoryEntry, Status } from '../core/documents.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
 import type { Api } from '../daemon/api.ts'
-import { actorHeaders } from '../daemon/headers.ts'
+import { actorHeaders, versionHeader } from '../daemon/headers.ts'
 import type { Place } from '../daemon/place.ts'
 import type { LogLine } from '../engine/engine.ts'
+import { ownVersion } from '../program.ts'
 import { answered, streamed } from './answer.ts'
 import { type Operate, operateThrough } from './operate.ts'
 import { NoDaemon, reach } from './reach.ts'
@@ -16,6 +17,8 @@ export interface ClientOptions {
   readonly start: ((place: Place) => Promise<void>) | null
   /** What history shall say who it was; null: SUDO_USER or the name of the uid. */
   readonly by?: string | null
+  /** Told once if the daemon that answers is of another version than this. */
+  readonly onOtherVersion?: (daemon: string) => void
 }
 
 export interface LogsRequest {
@@ -40,14 +43,22 @@ export interface Client {
   logs(request: LogsRequest): AsyncGenerator<LogLine>
   /** Deploy, rollback, stop, start, remove. */
   readonly operate: Operate
-  /** Ends the daemon; `all`: and every app. Resolves with its pid when it has let go of everything but its process. */
-  stopDaemon(all: boolean): Promise<{ readonly pid: number }>
+  /**
+   * Ends the daemon; `all`: and every app; `whenQuiet`: after the operations that run, instead of interrupting them. Resolves with its pid when
+   * it has let go of everything but its process.
+   */
+  stopDaemon(all: boolean, whenQuiet?: boolean): Promise<{ readonly pid: number }>
 }
 
-export function createClient({ place, start, by = null }: ClientOptions): Client {
+export function createClient({ place, start, by = null, onOtherVersion = () => {} }: ClientOptions): Client {
   const headers = actorOf(by)
+  let compared = false
+  const onVersion = (daemon: string) => {
+    if (!compared && daemon !== ownVersion()) onOtherVersion(daemon)
+    compared = true
+  }
   const through = (starting: ClientOptions['start']) =>
-    hc<Api>('http://cutover', { headers, fetch: reach(place, starting) })
+    hc<Api>('http://cutover', { headers, fetch: observed(reach(place, starting), onVersion) })
   const api = through(start)
 
   return {
@@ -70,9 +81,21 @@ export function createClient({ place, start, by = null }: ClientOptions): Client
       return streamed(api.logs.$get({ query: { ...query, ...optional } }))
     },
     operate: operateThrough(api, through(null)),
-    stopDaemon: (all) => answered(api.daemon.stop.$post({ json: { all } })),
+    stopDaemon: (all, whenQuiet = false) => answered(api.daemon.stop.$post({ json: { all, when_quiet: whenQuiet } })),
   }
 }
+
+type Fetch = ReturnType<typeof reach>
+
+/** Tells the version of the daemon that answered. */
+const observed =
+  (fetch: Fetch, onVersion: (daemon: string) => void): Fetch =>
+  async (url, ask) => {
+    const answer = await fetch(url, ask)
+    const version = answer.headers.get(versionHeader)
+    if (version !== null) onVersion(version)
+    return answer
+  }
 
 function actorOf(by: string | null): Record<string, string> {
   const { SUDO_USER, SSH_CONNECTION } = process.env

@@ -1,6 +1,7 @@
 /** HTTP over the daemon's unix socket, in the shape of `fetch`. */
 import { type IncomingMessage, request } from 'node:http'
 import { Readable } from 'node:stream'
+import { goneStatus, versionHeader } from '../daemon/headers.ts'
 import { unixAddress } from '../linux/unix-address.ts'
 
 /** How one asks: hono's client asks so, with a url whose host means nothing here. */
@@ -13,7 +14,7 @@ export interface Ask {
 
 /**
  * Asks over the socket. The body of the answer is read as it comes, and no faster.
- * @throws what connect(2) says: ENOENT, ECONNREFUSED, EACCES; ECONNRESET if the daemon ends before it answers.
+ * @throws what connect(2) says: ENOENT, ECONNREFUSED, EACCES; ECONNRESET if the daemon ends before it answers; Gone if it did so in good order.
  */
 export async function askOver(socket: string, url: string, { method = 'GET', headers, body, signal }: Ask) {
   using unix = unixAddress(socket)
@@ -32,11 +33,20 @@ export async function askOver(socket: string, url: string, { method = 'GET', hea
     .once('error', reject)
     .end(body)
   const answer = await promise
-  return new Response(Readable.toWeb(answer) as ReadableStream<Uint8Array>, { status: answer.statusCode ?? 500 })
+  if (answer.statusCode === goneStatus) throw new Gone('the daemon is gone')
+  const { [versionHeader]: version } = answer.headers
+  return new Response(Readable.toWeb(answer) as ReadableStream<Uint8Array>, {
+    status: answer.statusCode ?? 500,
+    headers: typeof version === 'string' ? { [versionHeader]: version } : {},
+  })
 }
 
-/** True if the error means that no daemon listens there. */
-export const isNobodyThere = (error: unknown): boolean => ['ENOENT', 'ECONNREFUSED'].includes(codeOf(error))
+/** The daemon that answered had just let go of everything. Nothing was done. */
+class Gone extends Error {}
+
+/** True if the error means that no daemon works there. */
+export const isNobodyThere = (error: unknown): boolean =>
+  error instanceof Gone || ['ENOENT', 'ECONNREFUSED'].includes(codeOf(error))
 
 /** The errno's name of a failed system call, or an empty string. */
 export const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '')

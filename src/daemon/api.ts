@@ -3,10 +3,11 @@ import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import * as z from 'zod'
-import { usageError } from '../core/errors.ts'
+import { refusal, usageError } from '../core/errors.ts'
 import { peerOf } from '../linux/peer.ts'
 import { actorOf, admit } from './actor.ts'
 import { type Context, type Environment, valid } from './context.ts'
+import { goneStatus, versionHeader } from './headers.ts'
 import { problemOf, statusCodes } from './problem.ts'
 import { answerRoutes } from './routes/answers.ts'
 import { operationRoutes } from './routes/operations.ts'
@@ -21,9 +22,13 @@ const tooLarge = (): never => {
   throw usageError(`The daemon takes no request of more than ${largestBody} bytes.`)
 }
 
+/** `when_quiet`: after the operations that run, not in the middle of them; unless whoever asked has gone by then. */
+const stop = z.object({ all: z.boolean(), when_quiet: z.boolean().default(false) })
+
 /** Every route; each request is admitted by its peer's credentials before anything else. An error is answered as a Problem. */
 export function createApi(context: Context) {
   const api = new Hono<Environment>()
+    .use(async (c, next) => (context.gone.aborted ? c.body(null, goneStatus) : await next()))
     .use(async (c, next) => {
       const peer = peerOf(c.env.incoming.socket)
       admit(peer, context.socket)
@@ -32,19 +37,28 @@ export function createApi(context: Context) {
         actorOf(peer, (name) => c.req.header(name)),
       )
       await next()
+      c.res.headers.set(versionHeader, context.self.version)
     })
     .use(bodyLimit({ maxSize: largestBody, onError: tooLarge }))
     .route('/', answerRoutes(context))
     .route('/', streamRoutes(context))
     .route('/', operationRoutes(context))
-    .post('/daemon/stop', valid('json', z.object({ all: z.boolean() })), async (c) => {
-      const { all } = c.req.valid('json')
+    .post('/daemon/stop', valid('json', stop), async (c) => {
+      const { all, when_quiet } = c.req.valid('json')
+      if (when_quiet) await context.operations.quiet(c.req.raw.signal)
       await context.leave({ all, by: c.get('actor') })
       return c.json({ schema: 1, stopped: true, all, pid: context.self.pid } as const)
     })
 
   api.notFound((c) => {
-    const problem = problemOf(usageError(`This daemon has no ${c.req.method} ${c.req.path}.`), context.log)
+    const { version } = context.self
+    const problem = problemOf(
+      refusal(
+        `The daemon does not know what was asked (${c.req.method} ${c.req.path}): it is of version ${version}, the command of another. ` +
+          'Nothing was changed. To put another version in its place, apps and traffic going on: cutover daemon',
+      ),
+      context.log,
+    )
     return c.json(problem, statusCodes[problem.kind])
   })
   api.onError((error, c) => {

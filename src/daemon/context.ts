@@ -17,6 +17,8 @@ export interface Context {
   readonly operations: Operations
   /** Aborts when the daemon ends: streams end then. */
   readonly ending: AbortSignal
+  /** Aborts when it has let go of everything: it can do nothing any more, but the next daemon can. */
+  readonly gone: AbortSignal
   /** Ends the daemon; resolves when nothing of it is left but the answer to who asked. */
   readonly leave: (how: { readonly all: boolean; readonly by: Actor }) => Promise<void>
 }

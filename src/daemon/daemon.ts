@@ -1,15 +1,14 @@
 /** One daemon of one home: its lock, its engine, its API, and how it ends. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import type { Actor } from '../core/documents.ts'
-import { refusal } from '../core/errors.ts'
 import type { Engine, Log } from '../engine/engine.ts'
 import type { Descriptor } from '../linux/ffi.ts'
-import { lockFile } from '../linux/flock.ts'
 import { createApi } from './api.ts'
 import { listenAt, stopListening } from './listen.ts'
+import { takeLock } from './lock.ts'
 import { createOperations } from './operations.ts'
 import type { Place } from './place.ts'
 import { requireTrusted } from './trusted.ts'
@@ -25,6 +24,8 @@ export interface DaemonOptions {
   readonly version: string
   readonly log: Log
   readonly open: (options: EngineOptions) => Promise<Engine>
+  /** The lock of the home, if this process has it already. */
+  readonly lock?: Descriptor | undefined
 }
 
 export interface Daemon {
@@ -42,10 +43,10 @@ const answerPatienceMs = 2000
  * Starts a daemon in this process. It answers when the promise resolves.
  * @throws CutoverError `refused` if one of this home runs already; whatever opening the engine throws.
  */
-export async function startDaemon({ place, version, log, open }: DaemonOptions): Promise<Daemon> {
+export async function startDaemon({ place, version, log, open, lock: own }: DaemonOptions): Promise<Daemon> {
   requireTrusted(place.home)
   mkdirSync(place.home, { recursive: true, mode: 0o755 })
-  const lock = takeLock(place)
+  const lock = own ?? takeLock(place)
   try {
     const engine = await open({ home: place.home, version, log })
     return await serve(engine, lock, { place, version, log })
@@ -58,10 +59,11 @@ export async function startDaemon({ place, version, log, open }: DaemonOptions):
 async function serve(
   engine: Engine,
   lock: Descriptor,
-  { place, version, log }: Omit<DaemonOptions, 'open'>,
+  { place, version, log }: Omit<DaemonOptions, 'open' | 'lock'>,
 ): Promise<Daemon> {
   const operations = createOperations()
   const ending = new AbortController()
+  const gone = new AbortController()
   const ended = Promise.withResolvers<void>()
   const self = { pid: process.pid, version, since: new Date().toISOString() }
 
@@ -72,6 +74,7 @@ async function serve(
     try {
       if (how.all) await engine.shutdown(how.by)
     } finally {
+      gone.abort()
       const answered = stopListening(server, place.socket, answerPatienceMs)
       engine.close()
       lock[Symbol.dispose]()
@@ -91,21 +94,11 @@ async function serve(
     socket: place.socket,
     operations,
     ending: ending.signal,
+    gone: gone.signal,
     leave: ({ all, by }) => leave(all ? { all, by } : { all }),
   })
   const server = createServer(getRequestListener(api.fetch, { hostname: 'cutover' }))
   await listenAt(server, place.socket)
   log.info({ version, home: place.home }, 'the daemon answers')
   return { leave: () => leave({ all: false }), ended: ended.promise }
-}
-
-/** The lock file's text is the pid of who has it, for people. */
-function takeLock(place: Place): Descriptor {
-  const lock = lockFile(place.lock)
-  if (lock === null) {
-    const pid = readFileSync(place.lock, 'utf8').trim()
-    throw refusal(`A daemon of ${place.home} runs already (pid ${pid}). To end it, apps going on: cutover daemon stop`)
-  }
-  writeFileSync(place.lock, `${process.pid}\n`)
-  return lock
 }

@@ -1,16 +1,22 @@
-/** The program of the daemon's process: `node daemon.js [--ready-fd N]`, with `$CUTOVER_HOME`. It is bundled by itself, without the commands. */
+/** The program of the daemon's process: `node daemon.js [--ready-fd N] [--lock-fd N]`, with `$CUTOVER_HOME`. It is bundled by itself, without the commands. */
 import process from 'node:process'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { CutoverError, exitCodes } from '../core/errors.ts'
 import { openEngine } from '../engine/open.ts'
+import { Descriptor } from '../linux/ffi.ts'
 import { runDaemon } from './main.ts'
 import { defaultPlace } from './place.ts'
 
-const { values } = parseArgs({ options: { 'ready-fd': { type: 'string' } } })
-const fd = values['ready-fd']
+const { values } = parseArgs({ options: { 'ready-fd': { type: 'string' }, 'lock-fd': { type: 'string' } } })
+const { 'ready-fd': readyFd, 'lock-fd': lockFd } = values
 
 try {
-  await runDaemon({ place: defaultPlace(), readyFd: fd === undefined ? null : Number(fd), open: openEngine })
+  await runDaemon({
+    place: defaultPlace(),
+    readyFd: readyFd === undefined ? null : Number(readyFd),
+    lock: lockFd === undefined ? undefined : new Descriptor(Number(lockFd)),
+    open: openEngine,
+  })
 } catch (error) {
   if (!(error instanceof CutoverError)) throw error
   for (const line of [error.message, ...error.details.map((detail) => `  ${detail}`)])

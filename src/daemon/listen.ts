@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { chmodSync, chownSync, renameSync, rmSync, statSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { dirname, join } from 'node:path'
+import { acceptNobodyNew } from '../linux/peer.ts'
 import { unixAddress } from '../linux/unix-address.ts'
 
 /**
@@ -22,17 +23,22 @@ export async function listenAt(server: Server, path: string): Promise<void> {
 }
 
 /**
- * Takes the socket away at once, so that the lock may be given up when this returns; the promise resolves when every answer under way is
- * given, or cut short after `patienceMs`.
+ * Takes the socket away at once, so that the lock may be given up when this returns: whoever comes later is refused. The promise resolves when
+ * everybody who was there is answered, or cut short after `patienceMs`.
  */
 export function stopListening(server: Server, path: string, patienceMs: number): Promise<void> {
   rmSync(path, { force: true })
   const { promise, resolve } = Promise.withResolvers<void>()
-  const giveUp = setTimeout(() => server.closeAllConnections(), patienceMs)
-  server.close(() => {
+  const giveUp = setTimeout(() => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  }, patienceMs)
+  // Closed at once it would cut off those who are connected and not accepted yet. Shut down it takes nobody new, and accept(2) fails after the
+  // last of them.
+  server.once('error', () => {
     clearTimeout(giveUp)
-    resolve()
+    server.close(() => resolve())
   })
-  server.closeIdleConnections()
+  acceptNobodyNew(server)
   return promise
 }

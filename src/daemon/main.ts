@@ -17,13 +17,15 @@ export interface RunOptions {
   /** A pipe whose other end waits to hear that the daemon answers; null if nobody waits. */
   readonly readyFd: number | null
   readonly open: DaemonOptions['open']
+  /** The lock of the home, if this process has it already. */
+  readonly lock?: DaemonOptions['lock']
 }
 
 /**
  * Runs a daemon until somebody ends it, by SIGTERM, SIGINT or the API.
  * @throws CutoverError if it could not start.
  */
-export async function runDaemon({ place, readyFd, open }: RunOptions): Promise<void> {
+export async function runDaemon({ place, readyFd, open, lock }: RunOptions): Promise<void> {
   const log = createLog()
   process.on('uncaughtException', (error) => {
     // Its state may be half a change; the next daemon begins from what is written down. Apps and traffic go on.
@@ -36,7 +38,7 @@ export async function runDaemon({ place, readyFd, open }: RunOptions): Promise<v
       { oom_score_adj: inheritedOomScore },
       `no right to set oom_score_adj to ${oomScore}: the daemon may be ended before apps are`,
     )
-  const daemon = await startDaemon({ place, version: ownVersion(), log, open }).catch((error: unknown) => {
+  const daemon = await startDaemon({ place, version: ownVersion(), log, open, lock }).catch((error: unknown) => {
     say(readyFd, { problem: problemOf(error, log) })
     throw error
   })

@@ -1,7 +1,7 @@
 /** Keeping this process's descriptors out of the programs that it starts. */
 import { readdirSync } from 'node:fs'
 import koffi from 'koffi'
-import { SystemError } from './ffi.ts'
+import { type Descriptor, SystemError, syscall } from './ffi.ts'
 
 /** In the C library since glibc 2.34. */
 const closeRange = koffi.load(null).func('int close_range(unsigned int, unsigned int, unsigned int)')
@@ -16,6 +16,13 @@ const closeOnExec = 4
 export function closeDescriptorsOnExec(): void {
   if (closeRange(3, last, closeOnExec) === -1) throw new SystemError('close_range', koffi.errno())
 }
+
+/** Lets the program that this process becomes have the descriptor too. See fcntl(2), F_SETFD. */
+export function keepOnExec({ fd }: Descriptor): void {
+  syscall('fcntl', fd, setDescriptorFlags, 0)
+}
+
+const setDescriptorFlags = 2
 
 /** How many descriptors this process has open. */
 export const openDescriptors = (): number => readdirSync('/proc/self/fd').length

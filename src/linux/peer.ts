@@ -1,5 +1,5 @@
-/** Who is at the other end of a unix socket: what the kernel noted when it connected, which the peer cannot forge. See unix(7). */
-import type { Socket } from 'node:net'
+/** Unix sockets, beyond what Node offers: who is at the other end, what the kernel noted when it connected, which the peer cannot forge. See unix(7). */
+import type { Server, Socket } from 'node:net'
 import type { Pid } from '../core/words.ts'
 import { attempt, SystemError, syscall } from './ffi.ts'
 
@@ -33,6 +33,14 @@ export function peerOf(socket: Socket): Peer {
   }
 }
 
+/**
+ * Whoever connects from here on is refused (ECONNREFUSED); those who did before are still accepted, and then accept(2) fails (EINVAL), as unix(7)
+ * sockets do after shutdown(2).
+ */
+export const acceptNobodyNew = (server: Server): void => void syscall('shutdown', descriptorOf(server), SHUT_RDWR)
+
+const SHUT_RDWR = 2
+
 /** Asks with ever more room: the kernel answers ERANGE, and how many bytes it needs, if there is too little. */
 function groupsOf(fd: number): readonly number[] {
   const length = new Uint32Array([4 * 64])
@@ -52,8 +60,8 @@ function groupsOf(fd: number): readonly number[] {
 }
 
 /** Node tells nobody the descriptor of a socket; its handle knows. */
-function descriptorOf(socket: Socket): number {
-  const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd: number } | null }
+function descriptorOf(socket: Socket | Server): number {
+  const { _handle: handle } = socket as (Socket | Server) & { readonly _handle?: { readonly fd: number } | null }
   if (!handle || handle.fd < 0) throw new Error('the socket is closed')
   return handle.fd
 }

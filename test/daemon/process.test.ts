@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { createClient } from '../../src/client/client.ts'
 import { startInBackground } from '../../src/daemon/autostart.ts'
 import { daemonProcess, smallDaemon, temporaryHome } from '../support/daemons.ts'
+import { eventually } from '../support/workspace.ts'
 
 const slow = { timeout: 60_000 }
 
@@ -65,4 +66,27 @@ test('a daemon that cannot start says why to whoever started it', slow, async (t
   const problem = { kind: 'failed', message: 'the disk is full', details: ['/var'] }
   const told = `require('fs').writeSync(3, JSON.stringify({ problem: ${JSON.stringify(problem)} }) + '\\n')`
   await assert.rejects(broken(told), { kind: 'unreachable', message: /could not start: the disk is full/ })
+})
+
+test('nobody who asks while one daemon follows another is cut off', slow, async (t) => {
+  const place = temporaryHome(t)
+  let over = false
+  // Nobody has to start one: the next is on its way.
+  const client = createClient({ place, start: async () => {} })
+  const pids = new Set<number>()
+  const ask = async () => {
+    while (!over) pids.add((await client.status()).daemon.pid)
+  }
+  const first = await daemonProcess(t, place)
+  const asking = Promise.all(Array.from({ length: 8 }, ask))
+  asking.catch(() => {})
+  let last = first.child
+  for (let i = 0; i < 5; i++) {
+    last.kill('SIGTERM')
+    assert.deepEqual(await once(last, 'exit'), [0, null])
+    last = (await daemonProcess(t, place)).child
+  }
+  await eventually(() => last.pid !== undefined && pids.has(last.pid))
+  over = true
+  await asking
 })

@@ -1,6 +1,7 @@
 /** Checkouts of this very source, for tests that change or delete one: what runs from it, runs from there. */
+import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, cpSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -11,8 +12,8 @@ export interface Checkout {
   readonly directory: string
   /** The Node of its own `node_modules`, and the program that people start. */
   readonly command: readonly [string, string]
-  /** As somebody edits it: from here on it is another version. */
-  change(): void
+  /** As somebody edits it: from here on it is another version. With a file below src and a text of it, that becomes another one. */
+  change(file?: string, from?: string, to?: string): void
   remove(): void
 }
 
@@ -38,7 +39,15 @@ export function checkout(t: Pick<TestContext, 'after'>): Checkout {
   return {
     directory,
     command: [node, join(directory, 'bin', 'cutover.js')],
-    change: () => appendFileSync(join(directory, 'src', 'program.ts'), '\n// changed\n'),
+    change: (file = 'program.ts', from = '', to = '// changed\n') => {
+      const path = join(directory, 'src', file)
+      const before = readFileSync(path, 'utf8')
+      assert.ok(before.includes(from), `${file} has no ${from}`)
+      writeFileSync(
+        path,
+        before.replace(from, () => to),
+      )
+    },
     remove,
   }
 }

@@ -12,6 +12,7 @@ import { type Daemon, startDaemon } from '../../src/daemon/daemon.ts'
 import { type Place, placeAt } from '../../src/daemon/place.ts'
 import { lockFile } from '../../src/linux/flock.ts'
 import { identify, isAlive, sendSignal } from '../../src/linux/process.ts'
+import { ownVersion } from '../../src/program.ts'
 import { createSmallEngine, type SmallEngine } from './small-engine.ts'
 
 const silent = { info() {}, warn() {}, error() {} }
@@ -49,7 +50,7 @@ export async function daemonHere(
   place = temporaryHome(t),
 ): Promise<{ daemon: Daemon; engine: SmallEngine; client: Client; place: Place }> {
   const engine = createSmallEngine()
-  const daemon = await startDaemon({ place, version: '1.2.3', log: silent, open: async () => engine })
+  const daemon = await startDaemon({ place, version: ownVersion(), log: silent, open: async () => engine })
   t.after(() => daemon.leave())
   return { daemon, engine, client: createClient({ place, start: null }), place }
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { schema } from '../../core/documents.ts'
-import { failure } from '../../core/errors.ts'
+import { failure, refusal } from '../../core/errors.ts'
 import { defaultPlace } from '../../daemon/place.ts'
 import { requireTrusted } from '../../daemon/trusted.ts'
 import { ownVersion } from '../../program.ts'
@@ -10,12 +10,14 @@ import { confirm } from '../ask.ts'
 import { connect, connectToRunning, needRoot } from '../connect.ts'
 import { jsonOption, yesOption } from '../options.ts'
 import { note, say, sayJson } from '../print.ts'
+import { printable } from '../text.ts'
 
 export const command = (): Command =>
   new Command('daemon')
     .description(
       'Runs the daemon in the foreground; it logs JSON lines. Other commands start one in the background where none runs. Apps and traffic ' +
-        'do not need it: they go on when it ends. A daemon of another version makes place, one of this version does not (exit code 4).',
+        'do not need it: they go on when it ends. A daemon of another version makes place, as soon as no deploy or other operation runs; one of ' +
+        'this version does not (exit code 4).',
     )
     .addHelpText('after', '\nExamples:\n  cutover daemon\n  cutover daemon stop\n  cutover daemon stop --all')
     .action(run)
@@ -34,21 +36,45 @@ const stopCommand = (): Command =>
     .addHelpText('after', '\nExamples:\n  cutover daemon stop\n  cutover daemon stop --all --yes')
     .action(stop)
 
-/** Becomes the daemon, in the same process: whoever started this watches and ends it by its pid. */
+/**
+ * Becomes the daemon, in the same process: whoever started this watches and ends it by its pid. The lock is kept all the while, so that no
+ * other command can put a daemon between the former one and this.
+ */
 async function run(): Promise<void> {
   const place = defaultPlace()
   needRoot(place)
   requireTrusted(place.home)
   const { installProgram } = await import('../../daemon/program/install.ts')
   const [node, ...args] = await installProgram(place.home)
+  await takeOver()
+  const { takeLock } = await import('../../daemon/lock.ts')
+  const { keepOnExec } = await import('../../linux/descriptors.ts')
+  const lock = takeLock(place)
+  keepOnExec(lock)
+  process.chdir('/')
+  const environment = { ...process.env, CUTOVER_HOME: place.home }
+  process.execve?.(node, [node, ...args, '--lock-fd', String(lock.fd)], environment)
+}
+
+/**
+ * Makes a daemon of another version leave, once what it is asked to do is done.
+ * @throws CutoverError `refused` if the one that runs is of this version
+ */
+async function takeOver(): Promise<void> {
   const client = connectToRunning()
   const running = await client.daemon()
-  if (running && running.version !== ownVersion()) {
-    note(`The daemon of version ${running.version} makes place.`)
-    await client.stopDaemon(false)
-  }
-  process.chdir('/')
-  process.execve?.(node, [node, ...args], { ...process.env, CUTOVER_HOME: place.home })
+  if (running === null) return
+  const { version, pid } = running
+  if (version === ownVersion())
+    throw refusal(
+      `A daemon of this version (${version}, pid ${pid}) runs already. To end it, apps going on: cutover daemon stop`,
+    )
+  const busy = (await client.status()).apps.flatMap(({ app, busy }) => (busy === null ? [] : [`${app} (${busy})`]))
+  note(
+    `The daemon of version ${printable(version)} (pid ${pid}) makes place` +
+      (busy.length === 0 ? '.' : ` when it has ended its work: ${printable(busy.join(', '))}.`),
+  )
+  await client.stopDaemon(false, true)
 }
 
 interface StopOptions {

@@ -1,0 +1,215 @@
+/** Daemons and commands of different versions: checkouts of which one was changed. */
+import '../support/namespace.ts'
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { app, appFolder, port, processesOf } from '../support/app.ts'
+import { type Checkout, checkout } from '../support/checkout.ts'
+import { cutover } from '../support/cutover.ts'
+import { answeredIn, assertNoneLost, startLoad } from '../support/load.ts'
+import { asRoot } from '../support/namespace.ts'
+import { startNode, type TestNode } from '../support/node.ts'
+
+const options = { skip: asRoot }
+
+test(
+  'a daemon of another version takes over under load, cuts no deploy, and is taken over again',
+  options,
+  async (t) => {
+    const older = checkout(t)
+    const newer = checkout(t)
+    newer.change()
+    const home = Promise.withResolvers<string>()
+    const first = home.promise.then((home) => startDaemon(t, older, home))
+    const node = await startNode(t, async (place) => {
+      home.resolve(place.home)
+      await (await first).answers
+    })
+    const versions = { older: await versionOf(older), newer: await versionOf(newer) }
+    const running = async () => (await node.client.daemon())?.version
+    const folder = appFolder(t)
+    await node.deploy(folder)
+    await node.deploy(folder)
+    const before = await node.settled(app)
+    const loads = [
+      await startLoad({ kind: 'short', port, clients: 8, pauseMs: 2 }),
+      await startLoad({ kind: 'keep-alive', port, clients: 8, pauseMs: 5 }),
+    ]
+    t.after(() => Promise.all(loads.map((load) => load[Symbol.asyncDispose]())))
+    using asking = keepAsking(node)
+
+    const building = Promise.withResolvers<void>()
+    const waits = join(node.place.home, 'go-on')
+    const deploy = node.deploy(
+      appFolder(t, { build: ['sh', '-c', `until test -e ${waits}; do sleep 0.05; done`] }),
+      ({ type }) => type === 'output' || (type === 'begin' && building.resolve()),
+    )
+    await building.promise
+    const second = startDaemon(t, newer, node.place.home)
+    assert.match(
+      await second.note,
+      new RegExp(`version ${escaped(versions.older)} .*makes place when.*${app} \\(the deploy`),
+    )
+    assert.equal(await running(), versions.older)
+    // Others are not kept waiting meanwhile.
+    const other = appFolder(t, { app: 'other', port: 8081, run: 'python3 -m http.server 8081' })
+    assert.equal((await node.deploy(other)).release, 1)
+    writeFileSync(waits, '')
+    assert.equal((await deploy).release, 3)
+    await second.answers
+    assert.equal(await (await first).exitCode, 0)
+    assert.equal(await running(), versions.newer)
+    assert.deepEqual(
+      (await node.client.history(app)).filter(({ kind }) => kind === 'deploy').map(({ outcome }) => outcome),
+      ['done', 'done', 'done'],
+    )
+    const pids = processesOf(await node.app(app))
+    assert.deepEqual(pids[2], processesOf(before)[2], 'what ran runs on')
+
+    assert.equal((await node.rollback(app)).release, 2)
+    const third = startDaemon(t, older, node.place.home)
+    await third.answers
+    assert.equal(await running(), versions.older)
+    assert.equal((await node.deploy(folder)).release, 4)
+    for (const load of loads) {
+      const answered = answeredIn(await load.snapshot())
+      await load.until('more is answered', (fates) => answeredIn(fates) > answered + 100)
+      assertNoneLost(await load.stop())
+    }
+    assert.deepEqual([...(await asking.versions())].toSorted(), Object.values(versions).toSorted())
+
+    const same = await cutover(['daemon'], { home: node.place.home, command: older.command })
+    assert.equal(same.code, 4)
+    assert.match(same.stderr, /^A daemon of this version .* runs already/)
+  },
+)
+
+test('whoever waits to take over and gives up leaves the daemon where it is', options, async (t) => {
+  const newer = checkout(t)
+  newer.change()
+  const node = await startNode(t)
+  const before = await node.client.daemon()
+  const building = Promise.withResolvers<void>()
+  const giveUp = new AbortController()
+  const deploy = node.deploy(
+    appFolder(t, { build: 'sleep 600' }),
+    ({ type }) => type === 'begin' && building.resolve(),
+    giveUp.signal,
+  )
+  await building.promise
+  const daemon = startDaemon(t, newer, node.place.home)
+  await daemon.note
+  daemon.process.kill('SIGINT')
+  await daemon.exitCode
+  giveUp.abort()
+  await assert.rejects(deploy, { kind: 'failed' })
+  assert.equal((await node.deploy(appFolder(t))).release, 2)
+  assert.deepEqual(await node.client.daemon(), before)
+})
+
+test('a command and a daemon of different versions say so on one line, and go on', options, async (t) => {
+  const command = checkout(t)
+  const other = checkout(t)
+  other.change(
+    'daemon/routes/answers.ts',
+    'const status: Status = { schema,',
+    'const status: Status = { tomorrow: [1], schema,',
+  )
+  other.change(
+    'daemon/routes/operations.ts',
+    'const queue = createProgressQueue()',
+    "const queue = createProgressQueue(); queue.push({ type: 'tomorrow' })",
+  )
+  command.change('client/client.ts', 'api.doctor.$get()', 'api.diagnosis.$get()')
+  command.change(
+    'client/operate.ts',
+    'return api.deploy.$post({ json }',
+    'return api.deploy.$post({ json: { ...json, tomorrow: 1 } }',
+  )
+  const node = await startNode(t, ({ home }) => cutover(['status'], { home, command: other.command }))
+  const ask = (...args: string[]) => cutover(args, { home: node.place.home, command: command.command })
+  const [own, daemon] = await Promise.all([command, other].map(versionOf))
+  const line = `This is cutover ${own}, and the daemon is ${daemon}. To put this one in its place, apps and traffic going on: cutover daemon\n`
+
+  const status = await ask('status', '--json')
+  assert.deepEqual([status.code, status.stderr], [0, line])
+  assert.deepEqual(JSON.parse(status.stdout).tomorrow, [1])
+  const deploy = await ask('deploy', appFolder(t))
+  assert.equal(deploy.code, 0, deploy.stderr)
+  assert.ok(deploy.stderr.includes(line))
+  assert.match(deploy.stdout, /is live on :8080/)
+  assert.equal((await ask('history')).code, 0)
+  const unknown = await ask('doctor')
+  assert.equal(unknown.code, 4)
+  assert.match(unknown.stderr, /does not know what was asked .*cutover daemon/)
+  assert.equal((await ask('version')).stdout.split('\n').length, 3)
+})
+
+interface Started {
+  readonly process: ChildProcess
+  /** Its first line for people. */
+  readonly note: Promise<string>
+  /** Kept when it says so in its log; rejects if it ends before. */
+  readonly answers: Promise<void>
+  readonly exitCode: Promise<number | null>
+}
+
+/** `cutover daemon`, in the foreground. */
+function startDaemon(t: TestContext, { command }: Checkout, home: string): Started {
+  const [node, program] = command
+  const child = spawn(node, [program, 'daemon'], {
+    env: { ...process.env, CUTOVER_HOME: home },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const exitCode = once(child, 'exit').then(([code]) => code)
+  const ended = exitCode.then((code) => {
+    throw new Error(`the daemon ended with ${code}`)
+  })
+  ended.catch(() => {})
+  const seen = (stream: NodeJS.ReadableStream, wanted: RegExp): Promise<string> => {
+    const { promise, resolve } = Promise.withResolvers<string>()
+    let text = ''
+    stream.on('data', (chunk) => {
+      text += chunk
+      const match = wanted.exec(text)
+      if (match) resolve(match[0])
+    })
+    return Promise.race([promise, ended])
+  }
+  const note = seen(child.stderr, /.*\n/)
+  const answers = seen(child.stdout, /the daemon answers/).then(() => {})
+  // Not every test waits for both.
+  for (const promise of [note, answers]) promise.catch(() => {})
+  return { process: child, note, answers, exitCode }
+}
+
+const versionOf = async ({ command }: Checkout): Promise<string> =>
+  (await cutover(['version'], { home: '/tmp/there-is-no-such-home', command })).stdout.trim().split(' ')[1] ?? ''
+
+/** Asks for the status all the while, as commands do that start a daemon where none is. */
+function keepAsking({ client }: TestNode): Disposable & { versions(): Promise<Set<string>> } {
+  let over = false
+  const versions = new Set<string>()
+  const asked = (async () => {
+    for (; !over; await sleep(10)) versions.add((await client.status()).daemon.version)
+    return versions
+  })()
+  asked.catch(() => {})
+  return {
+    [Symbol.dispose]: () => {
+      over = true
+    },
+    versions: () => {
+      over = true
+      return asked
+    },
+  }
+}
+
+const escaped = (text: string): string => text.replaceAll(/[.+]/g, '\\$&')
