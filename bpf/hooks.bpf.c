@@ -16,7 +16,7 @@
 #define ESTABLISHED 1
 
 /* The release whose hooks run. Until the daemon has said which that is, all of it is 0, and nothing is of this network namespace. */
-static __always_inline const struct self *own(void) { return bpf_get_local_storage(&selves, 0); }
+static __always_inline struct self *own(void) { return bpf_get_local_storage(&selves, 0); }
 
 /* ---- bind: share the port ---- */
 
@@ -163,7 +163,8 @@ static __always_inline bool seat(struct place *place)
 	struct place row_key = *place;
 	row_key.n = 0;
 	struct seats first = {};
-	bpf_map_update_elem(&seats, &row_key, &first, BPF_NOEXIST);
+	if (!bpf_map_update_elem(&seats, &row_key, &first, BPF_NOEXIST))
+		__sync_fetch_and_add(&own()->rows, 1);
 	struct seats *row = bpf_map_lookup_elem(&seats, &row_key);
 	if (!row)
 		return false;
@@ -212,6 +213,12 @@ static __always_inline bool take(struct bpf_sock_ops *ctx, struct place *place, 
 	return false;
 }
 
+/* Has the release listened on this port before, or may it on one more? */
+static __always_inline bool has_row(const struct self *self, const struct place *row)
+{
+	return self->rows < ROWS || bpf_map_lookup_elem(&seats, row);
+}
+
 static __always_inline bool own_port(__u32 number)
 {
 	const struct self *self = own();
@@ -233,7 +240,7 @@ static __always_inline void enlist(struct bpf_sock_ops *ctx)
 	__u64 *bound = bpf_map_lookup_elem(&binders, &me.cookie);
 	if (bound) {
 		me.worker = *bound;
-		if (!own_port(ctx->local_port) || !take(ctx, &place, &me)) {
+		if (!has_row(self, &place) || !own_port(ctx->local_port) || !take(ctx, &place, &me)) {
 			count(NO_PLACE);
 			return;
 		}

@@ -20,6 +20,7 @@
 #define APPS 256         /* app 0 is nobody */
 #define ALIVE 8          /* most releases of an app that live at one time */
 #define LISTENERS 64     /* most listening sockets of a release on one port */
+#define ROWS 128         /* most ports on which a release listens in its life: no app may use up what all have together */
 #define PLACES 65536
 #define PORTS 16384
 #define CONNECTIONS 16384
@@ -124,6 +125,7 @@ struct self {
 	__u32 app;
 	__u64 netns;  /* cookie of the network namespace that is steered */
 	__u64 cgroup; /* id of the release's cgroup */
+	__u64 rows;   /* ports on which it ever listened; only the hooks write here */
 };
 
 enum counter {

@@ -66,11 +66,14 @@ function portsOf(node: Node, app: App, state: AppState): AppStatus['ports'] {
     return ports.map(({ port }) => ({ port, protocol: 'tcp', declared: true, addresses: [] }))
   }
   const steering = node.steering()
-  const listeners = running.flatMap(({ ref }) => steering.listeners(ref))
+  const listeners = Map.groupBy(
+    running.flatMap(({ ref }) => steering.listeners(ref)),
+    ({ port }) => port,
+  )
   return steering.ports(app.slot).map(({ port, declared }) => {
     const wished = running.find(({ release }) => release === active?.number)?.config.ports
     const address = wished?.find((one) => one.port === port)?.address ?? null
-    const listened = listeners.filter((one) => one.port === port).map(({ address }) => address)
+    const listened = (listeners.get(port) ?? []).map(({ address }) => address)
     const addresses = address === null ? listened : [address]
     return { port, protocol: 'tcp', declared, addresses: [...new Set(addresses)] }
   })

@@ -58,9 +58,14 @@ export function dumpTcp(wanted: { states: readonly Exclude<TcpState, 'unknown'>[
   return dump(states, wanted.port ?? 0)
 }
 
-/** Who listens on these ports, at any address. */
-export const listenersOn = (ports: readonly number[]): TcpSocket[] =>
-  ports.flatMap((port) => dumpTcp({ states: ['listen'], port }))
+/** Who listens on these ports, at any address. Of many ports all listeners are read once: an app may open thousands. */
+export function listenersOn(ports: readonly number[]): TcpSocket[] {
+  if (ports.length <= fewPorts) return ports.flatMap((port) => dumpTcp({ states: ['listen'], port }))
+  const wanted = new Set(ports)
+  return dumpTcp({ states: ['listen'] }).filter(({ localPort }) => wanted.has(localPort))
+}
+
+const fewPorts = 32
 
 /** The processes that have the socket open, as far as they may be looked at. Reads all of /proc: for error messages. */
 export const holdersOf = (inode: number): Pid[] => [...new Set([...whereOpen(new Set([inode]))].map(({ pid }) => pid))]

@@ -22,7 +22,7 @@ export function attachHooks(kernel: Kernel, ref: ReleaseRef, cgroup: string): vo
   const target = owned.use(openTarget(cgroup))
   const any = owned.use(tcpSocket('ipv4'))
   const id = cgroupId(cgroup)
-  const self = Buffer.concat([u32(releaseKey(ref), ref.app), u64(netnsCookie(any), id)])
+  const self = Buffer.concat([u32(releaseKey(ref), ref.app), u64(netnsCookie(any), id, 0n)])
   mkdirSync(folder, { mode: 0o700 })
   try {
     for (const [name, { kind, program }] of Object.entries(kernel.hooks))

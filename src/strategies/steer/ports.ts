@@ -1,6 +1,7 @@
 /** Whose port is whose. Declared ones belong to an app for good, others while a release of it listens there. */
 import { refusal } from '../../core/errors.ts'
 import type { AppId } from '../../core/words.ts'
+import { SystemError } from '../../linux/ffi.ts'
 import type { Maps } from './kernel.ts'
 import { ownerOfPort, portKey, portOfKey, portValue } from './layout.ts'
 import { listenersFor } from './listeners.ts'
@@ -44,7 +45,14 @@ export function declarePorts(maps: Maps, app: AppId, ports: readonly number[]): 
     if (owner !== null && ownerOfPort(owner).app !== app)
       throw refusal(`Port ${port} belongs to another app of this node.`)
   }
-  for (const port of ports) maps.ports.set(portKey(port), portValue(app, true))
+  try {
+    for (const port of ports) maps.ports.set(portKey(port), portValue(app, true))
+  } catch (error) {
+    if (!(error instanceof SystemError && error.code === 'E2BIG')) throw error
+    throw refusal(
+      'The kernel has no room for another port: an app of this node listens on thousands. Which one: cutover status --json',
+    )
+  }
   const former = portsOf(maps, app).filter(({ port }) => !ports.includes(port))
   const listened = listenedPorts(maps, app)
   for (const { port, declared } of former) {
