@@ -151,6 +151,15 @@ test('an env_file is judged by the folder that it was decided for', { skip }, as
   await assert.rejects(read, /belongs to uid 0/)
 })
 
+test("an app that runs as root from somebody else's folder is warned of", { skip }, async (t) => {
+  const node = await startNode(t)
+  const folder = shopFolder(t, { config: 'user: root' })
+  assert.deepEqual((await node.deploy(folder)).warnings, [])
+  giveTo(folder, nobody.uid)
+  const { warnings } = await node.deploy(folder)
+  assert.match(warnings.join(), /runs as root, and its folder belongs to nobody, who thereby is as good as root/)
+})
+
 test('what a build leaves behind is removed with its release, and nothing that it leads to', {
   skip: skip || needs('python3'),
 }, async (t) => {
