@@ -13,6 +13,7 @@
 #define SO_DETACH_REUSEPORT_BPF 68
 #define IPPROTO_MPTCP 262
 #define EPROTONOSUPPORT 93
+#define EADDRINUSE 98
 #define ESTABLISHED 1
 
 /* The release whose hooks run. Until the daemon has said which that is, all of it is 0, and nothing is of this network namespace. */
@@ -20,6 +21,7 @@ static __always_inline struct self *own(void) { return bpf_get_local_storage(&se
 
 /* ---- bind: share the port ---- */
 
+#define REFUSE 0
 #define ALLOW 1
 #define ALLOW_ANY_PORT 3 /* and no CAP_NET_BIND_SERVICE is needed */
 
@@ -45,8 +47,11 @@ static __always_inline __u64 worker(void)
 	return below ? below : bpf_get_current_cgroup_id();
 }
 
-/* Does this worker listen at an overlapping address already? */
-static __always_inline bool in_use(__u32 port, const struct reach *wanted, __u64 me)
+/*
+ * Does this worker listen at an overlapping address already, so that without us it would get EADDRINUSE? The kernel lets two sockets share
+ * that asked for it both; that we asked for them does not count.
+ */
+static __always_inline bool in_use(__u32 port, const struct reach *wanted, const struct owner *me)
 {
 	const struct self *self = own();
 	struct place place = { .release = self->release, .port = port, .protocol = TCP };
@@ -56,14 +61,15 @@ static __always_inline bool in_use(__u32 port, const struct reach *wanted, __u64
 	for (__u32 n = 0; n < LISTENERS && used(row, n); n++) {
 		place.n = n;
 		struct owner *owner = bpf_map_lookup_elem(&owners, &place);
-		if (!owner || owner->worker != me)
+		if (!owner || owner->worker != me->worker)
 			continue;
+		__u32 alone = zero(owner->shares & me->shares);
 		struct bpf_sock *sk = bpf_map_lookup_elem(&places, &place);
 		if (!sk)
 			continue;
 		struct reach theirs = { .address = ADDRESS(sk->family, sk->src_ip4, sk->src_ip6) };
 		reach_from(&theirs, v6only(sk), sk->bound_dev_if);
-		__u32 clash = zero(sk->state ^ TCP_LISTEN) & overlap(&theirs, wanted);
+		__u32 clash = alone & zero(sk->state ^ TCP_LISTEN) & overlap(&theirs, wanted);
 		bpf_sk_release(sk);
 		if (clash)
 			return true;
@@ -118,18 +124,18 @@ static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *
 	int allowed = port && port->flags & PORT_DECLARED ? ALLOW_ANY_PORT : ALLOW;
 
 	/* A second copy by accident, "taken, try the next", a port as a lock: these must get EADDRINUSE, as without us. */
-	__u64 me = worker();
 	int asked = 0, one = 1;
 	bpf_getsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &asked, sizeof(asked));
-	if (!asked && in_use(number, wanted, me)) {
+	struct owner me = { .cookie = bpf_get_socket_cookie(ctx), .worker = worker(), .shares = 1 - zero(asked) };
+	if (in_use(number, wanted, &me)) {
 		count(IN_USE);
-		return allowed;
+		bpf_set_retval(-EADDRINUSE);
+		return REFUSE;
 	}
 	/* SO_REUSEADDR: an open connection of another user's release must not stop a bind. */
 	bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	__u64 cookie = bpf_get_socket_cookie(ctx);
-	bpf_map_update_elem(&binders, &cookie, &me, BPF_ANY);
+	bpf_map_update_elem(&binders, &me.cookie, &me, BPF_ANY);
 	return allowed;
 }
 
@@ -236,16 +242,16 @@ static __always_inline void enlist(struct bpf_sock_ops *ctx)
 {
 	const struct self *self = own();
 	struct place place = { .release = self->release, .port = ctx->local_port, .protocol = TCP };
-	struct owner me = { .cookie = bpf_get_socket_cookie(ctx) };
-	__u64 *bound = bpf_map_lookup_elem(&binders, &me.cookie);
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct owner *bound = bpf_map_lookup_elem(&binders, &cookie);
 	if (bound) {
-		me.worker = *bound;
+		struct owner me = *bound;
 		if (!has_row(self, &place) || !own_port(ctx->local_port) || !take(ctx, &place, &me)) {
 			count(NO_PLACE);
 			return;
 		}
-		bpf_map_delete_elem(&binders, &me.cookie);
-	} else if (!back(ctx, &place, me.cookie)) {
+		bpf_map_delete_elem(&binders, &cookie);
+	} else if (!back(ctx, &place, cookie)) {
 		return; /* a port that the kernel chose, another app's, or not of our network namespace */
 	}
 	__u32 app = self->app;

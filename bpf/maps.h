@@ -45,6 +45,7 @@ struct place {
 struct owner {
 	__u64 cookie;
 	__u64 worker; /* id of the worker's cgroup */
+	__u64 shares; /* 1: it asked for SO_REUSEPORT itself */
 };
 
 /* Of a release and port: how many places were ever taken, and whose turn it is, for IPv4 and for IPv6. */
@@ -132,7 +133,7 @@ enum counter {
 	NO_PLACE,    /* listeners left out: no place, or no room in a map */
 	FOREIGN,     /* binds in another network namespace, left alone */
 	OTHERS_PORT, /* binds of a port that belongs to another app, left alone */
-	IN_USE,      /* second listeners of one worker, left to the kernel's EADDRINUSE */
+	IN_USE,      /* second listeners of one worker: EADDRINUSE */
 	SWALLOWED,   /* setsockopt calls that were answered without being done */
 	MPTCP,       /* MPTCP sockets refused */
 	DROPPED,     /* packets refused because only dark releases were there */
@@ -170,8 +171,9 @@ MAP(holds, ARRAY, __u32, struct hold, APPS, 0);
 MAP(stamps, HASH, struct place, struct stamp, PORTS, BPF_F_NO_PREALLOC); /* a place of park */
 MAP(who, LRU_HASH, struct connection, struct goal, CONNECTIONS, 0);
 MAP(turns, LRU_HASH, struct connection, struct given, CONNECTIONS, 0);
-MAP(binders, LRU_HASH, __u64, __u64, CONNECTIONS, 0); /* socket cookie -> worker, between a shared bind and its listen */
+MAP(binders, LRU_HASH, __u64, struct owner, CONNECTIONS, 0); /* socket cookie -> its owner, between a shared bind and its listen */
 MAP(tallies, HASH, __u32, __u64, APPS *ALIVE * 2, BPF_F_NO_PREALLOC); /* release -> connections accepted */
+MAP(handed, HASH, __u32, __u64, APPS *ALIVE * 2, BPF_F_NO_PREALLOC); /* release -> connections handed on from park; only the daemon writes it */
 MAP(counters, ARRAY, __u32, __u64, COUNTERS, 0);
 /* Of each release's cgroup, by its id; shared by all hooks (Linux 5.9). The kernel hands it to a program without a look-up. */
 MAP(selves, CGROUP_STORAGE, __u64, struct self, 0, 0);

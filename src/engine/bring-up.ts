@@ -16,7 +16,7 @@ import { declare } from './declare.ts'
 import { type ReleaseSetup, setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf } from './node.ts'
 import { alsoListening, requireFree, requireNoOverlap } from './ports.ts'
-import { requireServed } from './reach.ts'
+import { requireOwnNetwork, requireServed } from './reach.ts'
 import { untilRoom } from './settle.ts'
 import type { Steps } from './steps.ts'
 import { supervisorOf } from './supervise.ts'
@@ -139,6 +139,7 @@ async function untilListening(node: Node, running: Running, over: AbortSignal): 
   for (;;) {
     const { listeners, missing } = listening(node, running)
     if (missing.length === 0) return listeners
+    requireOwnNetwork(running, missing)
     if (over.aborted) throw notListening(missing, listeners, over)
     await sleep(lookMs, undefined, { signal: over }).catch(() => {})
   }

@@ -93,7 +93,10 @@ export function endOperation(
   try {
     const left = operation.previous === release ? null : operation.previous
     const former = left === null ? null : runningOf(node, app, left)
-    for (const warning of reachWarnings(node, running, former)) operation.steps.warn(warning)
+    for (const warning of reachWarnings(node, running, former)) {
+      operation.steps.warn(warning)
+      node.store.events.add('warning', warning, app, release)
+    }
     const receipt = receiptOf(node, operation, app, release, {
       switch_us: cutover.us,
       ready_ms: round(cutover.readyMs),

@@ -12,6 +12,7 @@ import { cgroupOf } from '../linux/cgroup.ts'
 import { processName } from '../linux/proc.ts'
 import { holdersOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
+import { cgroupsOf } from './connections.ts'
 import { allRunning, type Node } from './node.ts'
 
 /** One port belongs to one app: what is wrong with a config that wants another's, or null. */
@@ -107,7 +108,9 @@ function foreigners(node: Node, app: AppName, ports: readonly number[]): TcpSock
       .concat(steering.listeners({ app: slot, release: 0 }))
       .map(({ cookie }) => cookie),
   )
-  return all.filter(({ cookie }) => !own.has(cookie))
+  // Its listeners beyond the last place, which the steering does not know.
+  const cgroups = new Set(allRunning(node, app).flatMap((running) => [...cgroupsOf(running)]))
+  return all.filter(({ cookie, cgroupId }) => !own.has(cookie) && !(cgroupId !== null && cgroups.has(cgroupId)))
 }
 
 type Reach = Pick<Listener, 'port' | 'family' | 'address' | 'v6only'>

@@ -3,6 +3,7 @@ import type { AppConfig } from '../core/app-config.ts'
 import { failure } from '../core/errors.ts'
 import { type Standing, standingText, unmovable, unserved } from '../core/reach.ts'
 import { named } from '../core/words.ts'
+import { isInOtherNetwork, portsListenedOnBeside } from '../linux/proc.ts'
 import { listenersOn } from '../linux/sock-diag.ts'
 import { maxListeners } from '../strategies/steer/layout.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
@@ -16,6 +17,22 @@ import type { Node, Running } from './node.ts'
 export function requireServed({ ports }: AppConfig, listeners: readonly Listener[]): void {
   const nobody = unserved(ports, listeners).find(({ entirely }) => entirely)
   if (nobody !== undefined) throw failure(nobody.text)
+}
+
+/**
+ * A socket of another network namespace (of a container with a network of its own, of `ip netns exec`) is out of reach for what steers this one.
+ * @throws CutoverError `failed` naming the process that listens there on one of the ports
+ */
+export function requireOwnNetwork({ instance }: Running, ports: readonly number[]): void {
+  for (const pid of instance.pids().filter(isInOtherNetwork)) {
+    const there = portsListenedOnBeside(pid)
+    const port = ports.find((one) => there.has(one))
+    if (port !== undefined)
+      throw failure(
+        `pid ${pid} listens on port ${port} in a network namespace of its own, where no client of this machine gets. Run it in the ` +
+          "machine's own network (a container: --network=host)",
+      )
+  }
 }
 
 /** Once it is live: whom it cannot serve, and whose queues could not move to it. */

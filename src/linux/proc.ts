@@ -67,6 +67,20 @@ function unlessGone<T>(act: () => T): T | null {
 /** ESRCH: the process ended between open and read. EACCES, EPERM: another user's. */
 const gone = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM'])
 
+/** Is the process in another network namespace than this one? See network_namespaces(7). */
+export const isInOtherNetwork = (pid: Pid): boolean => {
+  const [theirs, ours] = [pid, 'self'].map((who) => unlessGone(() => readlinkSync(`/proc/${who}/ns/net`)))
+  return theirs !== null && theirs !== ours
+}
+
+/** The TCP ports on which anybody listens in the network namespace of the process. */
+export function portsListenedOnBeside(pid: Pid): Set<number> {
+  const lines = ['tcp', 'tcp6'].flatMap((name) => (read(`/proc/${pid}/net/${name}`) ?? '').split('\n').slice(1))
+  return new Set(
+    lines.flatMap((line) => /^ *\d+: \w+:(\w{4}) \S+ 0A /.exec(line)?.[1] ?? []).map((hex) => Number.parseInt(hex, 16)),
+  )
+}
+
 /** The inodes of the sockets that the process has open; none if it has gone. */
 export function socketInodes(pid: Pid): number[] {
   const directory = `/proc/${pid}/fd`

@@ -45,6 +45,7 @@ const growing = [
   'places',
   'owners',
   'seats',
+  'sites',
   'ports',
   'apps',
   'alive',
@@ -52,6 +53,7 @@ const growing = [
   'stamps',
   'binders',
   'tallies',
+  'handed',
 ] as const
 
 function entriesIn(pins: string): number {

@@ -151,7 +151,7 @@ test('an app can neither leave its group nor throw the group’s program out', {
   steering.addApp(1, { ports: [8080], holdMs: 0 })
   const cgroup = node.release({ app: 1, release: 1 })
   const app = await startApp(t, workerOf(cgroup, 1), 'w1')
-  // A classic program that always says 0, in a `struct sock_fprog`; SO_ATTACH_REUSEPORT_CBPF is 51, SO_DETACH_REUSEPORT_BPF 68.
+  // A classic program that always says 0, in a `struct sock_fprog`; SO_ATTACH_REUSEPORT_CBPF is 51, _EBPF 52, SO_DETACH_REUSEPORT_BPF 68.
   await app.run(`
 import ctypes
 code = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0))
@@ -163,8 +163,8 @@ s.setsockopt(1, 15, 0)
 s.setsockopt(1, 51, own)
 s.listen(256)`)
   steering.park(1)
-  await app.run('(s.setsockopt(1, 15, 0), s.setsockopt(1, 51, own), s.setsockopt(1, 68, 0))')
-  assert.equal(steering.counters().swallowed, 6)
+  await app.run('(s.setsockopt(1, 15, 0), s.setsockopt(1, 51, own), s.setsockopt(1, 52, 0), s.setsockopt(1, 68, 0))')
+  assert.equal(steering.counters().swallowed, 7)
   assert.equal(await app.run('s.getsockopt(1, 15)'), 1)
   steering.switchTo(1, 1, { hold: false })
   const clients = await many()

@@ -46,6 +46,7 @@ test('what waits for a worker that crashed is served by the next one', { skip },
   assert.equal(steering.unpark(1), 7)
   const answers = await Promise.all([...queued, ...parked].map(({ answer }) => answer))
   assert.deepEqual(tally(answers), { next: 7 })
+  assert.equal(steering.accepted(v1), 3 + 7, 'those that were queued were made with it before, and waited again')
 })
 
 test('past the deadline new clients are refused without a daemon, and the next one closes and counts those that waited', {

@@ -63,7 +63,7 @@ test('with full maps no port but the apps’ own is affected', { skip: asRoot },
     maps.ports.set(portKey(port), portValue(place.ref.app, port % 8 === 0))
     maps.seats.set(placeKey(place), u32(64, 7, 9))
     maps.sites.set(placeKey(place), siteValue({ address: port % 8 === 0 ? '::' : null, park: 0xffff_ffff_ffff_ffffn }))
-    maps.owners.set(placeKey(place), u64(1n, 2n))
+    maps.owners.set(placeKey(place), u64(1n, 2n, 0n))
     maps.stamps.set(placeKey({ ...place, ref: { ...place.ref, release: 0 } }), u64(1n, 1n))
   }
   for (let i = 0; i < 20_000; i++) maps.who.set(randomBytes(40), u32(releaseKey({ app: 1, release: 2 }), 0))
@@ -82,7 +82,7 @@ test('with garbage in every map no port but the apps’ own is affected', { skip
   for (let i = 0; i < 4000; i++) {
     maps.seats.set(randomBytes(8), randomBytes(12))
     maps.sites.set(randomBytes(8), randomBytes(32))
-    maps.owners.set(randomBytes(8), randomBytes(16))
+    maps.owners.set(randomBytes(8), randomBytes(24))
     maps.stamps.set(randomBytes(8), randomBytes(16))
     maps.who.set(randomBytes(40), randomBytes(8))
     maps.turns.set(randomBytes(40), randomBytes(8))

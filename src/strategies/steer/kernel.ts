@@ -24,6 +24,7 @@ const mapNames = [
   'turns',
   'binders',
   'tallies',
+  'handed',
   'counters',
   'selves',
   'next',

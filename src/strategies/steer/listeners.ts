@@ -79,7 +79,8 @@ export function enter(maps: Maps, { ref, port, n: first }: Place, socket: Descri
   for (let n = first; n < maxListeners; n++) {
     const key = placeKey({ ref, port, n })
     if (!maps.places.add(key, u64(BigInt(socket.fd)))) continue
-    maps.owners.set(key, u64(socketCookie(socket), worker))
+    // Whether it asked for SO_REUSEPORT itself is not known: the kernel decides whom it shares with.
+    maps.owners.set(key, u64(socketCookie(socket), worker, 1n))
     const row = { ref, port, n: 0 }
     const high = Math.max(n + 1, placesOf(maps, row).length)
     maps.seats.set(placeKey(row), u32(high, 0, 0))

@@ -48,6 +48,7 @@ export function takeOut(kernel: Kernel, ref: ReleaseRef): void {
     maps.seats.delete(placeKey(row))
   }
   maps.tallies.delete(u32(releaseKey(ref)))
+  maps.handed.delete(u32(releaseKey(ref)))
   forgetSites(maps, ref)
   const slots = slotsOf(maps, ref.app)
   if (slots.includes(ref.release)) {

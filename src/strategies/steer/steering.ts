@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
 import { attachedPrograms, getPinned, linkInfo, openTarget, type ProgramInfo } from '../../linux/bpf.ts'
+import type { BpfMap } from '../../linux/bpf-map.ts'
 import { SystemError } from '../../linux/ffi.ts'
 import { clearStamp, isOver, isStamped, renewHold, setHold } from './hold.ts'
 import { hookedReleases } from './hooks.ts'
@@ -90,7 +91,7 @@ export interface Steering {
    * @returns microseconds of the one map update
    */
   switchTo(app: AppId, release: ReleaseNumber, options: { readonly hold: boolean }): number
-  /** Connections from the public that were made with the release; those that came to it from another's queue were made elsewhere. */
+  /** Connections from the public that were made with the release, or had waited for it in park. Those from another's queue were made there. */
   accepted(ref: ReleaseRef): number
   /**
    * Holds every address at which a release of the app listens on a declared port, or is to be reached there, and lets all groups have their
@@ -187,7 +188,7 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       renewHold(maps, app)
       return Number(after - before) / 1000
     },
-    accepted: (ref) => Number(maps.tallies.get(u32(releaseKey(ref)))?.readBigUInt64LE(0) ?? 0n),
+    accepted: (ref) => Number(countOf(maps.tallies, ref) + countOf(maps.handed, ref)),
     park: (app) => standEverywhere(maps, park, app),
     parked: (app) => park.of(app).reduce((sum, { waiting }) => sum + waiting, 0),
     unpark: (app) => {
@@ -202,7 +203,9 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
         clearStamp(maps, placeOfPark(app, socket))
       }
       for (const heir of heirs) if (ending.some((one) => isSamePlace(one, heir))) wake(() => probe(maps, ref, heir))
-      return ending.reduce((sum, { waiting }) => sum + waiting, 0)
+      const handed = ending.reduce((sum, { waiting }) => sum + waiting, 0)
+      if (handed > 0) maps.handed.set(u32(releaseKey(ref)), u64(countOf(maps.handed, ref) + BigInt(handed)))
+      return handed
     },
     closeParked: (app) => {
       const { hold } = word(app)
@@ -243,6 +246,8 @@ function wordBytes(active: ReleaseNumber, hold: boolean): Buffer {
   word.writeUInt16LE(hold ? wordHold : 0, 6)
   return word
 }
+
+const countOf = (map: BpfMap, ref: ReleaseRef): bigint => map.get(u32(releaseKey(ref)))?.readBigUInt64LE(0) ?? 0n
 
 /** How long a connection that is there to wake a listener stays: long enough for its handshake. */
 const wakeMs = 100
