@@ -18,7 +18,7 @@ export const isAsPromised = ({ fates, killed }: Seen): boolean =>
 /** One line a server. */
 export function serversTable(seen: readonly Seen[]): string {
   const kinds = ['short', 'keep-alive', 'slow', 'trickle', 'websocket', 'stream'] as const
-  const head = ['server', 'who listens', ...kinds, 'lost', 'killed: in flight / lost / refused']
+  const head = ['server', 'who listens', ...kinds, 'lost', 'killed: in flight / in the queue / lost']
   const rows = seen.map(({ name, fates, killed }) => [
     `${servers[name].title} ${versionOf(name)}`,
     servers[name].listens,
@@ -27,7 +27,7 @@ export function serversTable(seen: readonly Seen[]): string {
       return fate === undefined ? '–' : whole(answeredIn(fate))
     }),
     whole([...fates.values()].reduce((sum, fate) => sum + lostIn(fate), 0)),
-    [killed.inFlight, lostIn(killed.fates) - killed.fates.refused, killed.fates.refused].map(whole).join(' / '),
+    [killed.inFlight, killed.queued, lostIn(killed.fates)].map(whole).join(' / '),
   ])
   const rule = head.map((_, column) => (column < 2 ? '---' : '---:'))
   return [head, rule, ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')

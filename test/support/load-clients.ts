@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Ledger, Request } from './load-fates.ts'
 import { type Answer, excerpt, type Parsed, parseAnswer, parseChunks, parseHead } from './load-http.ts'
 import { hearLines, lost, releaseOf, settle } from './load-judge.ts'
-import { frame, handshake, opcodes, parseFrame } from './load-websocket.ts'
+import { type Frame, frame, handshake, opcodes, parseFrame } from './load-websocket.ts'
 import { type Ending, openWire, type Target, type Wire } from './load-wire.ts'
 
 /**
@@ -113,7 +113,7 @@ async function websocket(conditions: Conditions, wire: Wire, request: Request): 
   for (let count = 1; release === null || conditions.running(); count++) {
     const asked = performance.now()
     wire.write(frame(opcodes.text, Buffer.from(String(count))))
-    const got = await reader.next(parseFrame, timeoutMs)
+    const got = await nextMessage(wire, reader, timeoutMs)
     if ('fate' in got) return lost(request, got)
     if (got.opcode === opcodes.close) return lost(request, { fate: 'cut', detail: `closed: ${excerpt(got.payload)}` })
     const from = releaseOf(got.payload.toString(), String(count))
@@ -121,8 +121,11 @@ async function websocket(conditions: Conditions, wire: Wire, request: Request): 
       return lost(request, { fate: 'wrong', detail: `message ${count} of ${release}: ${excerpt(got.payload)}` })
     release = from
     request.message(release, performance.now() - asked)
-    const quiet = await wire.staysQuiet(everyMs)
-    if (!quiet || reader.leftOver.length > 0) return lost(request, await endOf(reader, timeoutMs))
+    const until = performance.now() + everyMs
+    while (reader.leftOver.length > 0 || !(await wire.staysQuiet(Math.max(0, until - performance.now())))) {
+      const unasked = await reader.next(parseFrame, timeoutMs)
+      if ('fate' in unasked || !answeredPing(wire, unasked)) return lost(request, endOf(unasked))
+    }
   }
   wire.write(frame(opcodes.close, normalClosure))
   request.answered(release)
@@ -184,9 +187,26 @@ async function answerOn(wire: Wire, timeoutMs: number): Promise<Answer | Ending>
   return { fate: 'wrong', detail: `more than the answer: ${excerpt(reader.leftOver)}` }
 }
 
+/** The next frame that is not a ping. */
+async function nextMessage(
+  wire: Wire,
+  reader: ReturnType<typeof readerOn>,
+  timeoutMs: number,
+): Promise<Frame | Ending> {
+  for (;;) {
+    const got = await reader.next(parseFrame, timeoutMs)
+    if ('fate' in got || !answeredPing(wire, got)) return got
+  }
+}
+
+/** A server may ping whenever it likes, and has to be answered (RFC 6455, section 5.5.2). */
+function answeredPing(wire: Wire, { opcode, payload }: Frame): boolean {
+  if (opcode === opcodes.ping) wire.write(frame(opcodes.pong, payload))
+  return opcode === opcodes.ping
+}
+
 /** What ended a conversation while nobody was waiting for a message. */
-async function endOf(reader: ReturnType<typeof readerOn>, timeoutMs: number): Promise<Ending> {
-  const end = await reader.next(parseFrame, timeoutMs)
+function endOf(end: Frame | Ending): Ending {
   if ('fate' in end) return end
   if (end.opcode === opcodes.close) return { fate: 'cut', detail: `closed: ${excerpt(end.payload)}` }
   return { fate: 'wrong', detail: `a message that nobody asked for: ${excerpt(end.payload)}` }

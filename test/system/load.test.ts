@@ -137,6 +137,21 @@ for (const kind of ['websocket', 'stream'] as const) {
   })
 }
 
+test('a websocket whose server pings, between messages and after them, is not lost', async (t) => {
+  const ping = Buffer.from([0x80 | 0x9, 2, 0x68, 0x69])
+  const server = await scriptedWebSocket(t, () => ({
+    fate: 'answered',
+    act({ socket, say, count }) {
+      socket.write(ping)
+      say(`v1 ${count}`)
+      socket.write(ping)
+      setTimeout(() => socket.write(ping), 10)
+    },
+  }))
+  const spec = { kind: 'websocket', port: server.port, clients: 2, everyMs: 20, timeoutMs: 2_000 } as const
+  only('answered', await runLoad(t, spec, (so) => (so.messages.v1 ?? 0) >= 20))
+})
+
 test('a real server killed under load: what is lost is seen, the sums agree, and the next one is answered', async (t) => {
   const { port } = example('node')
   const first = await startExample(t, 'node', '1')
