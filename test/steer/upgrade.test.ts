@@ -12,7 +12,7 @@ import { install } from '../../src/strategies/steer/install.ts'
 import { type Kernel, openKernel } from '../../src/strategies/steer/kernel.ts'
 import { layoutVersion } from '../../src/strategies/steer/layout.ts'
 import { ownObjects } from '../../src/strategies/steer/objects.ts'
-import { openPark } from '../../src/strategies/steer/park.ts'
+import { openPark, type Park } from '../../src/strategies/steer/park.ts'
 import { asRoot } from '../support/namespace.ts'
 import { assertOneVersion, countsOf, otherObjects } from '../support/other-objects.ts'
 import { needs } from '../support/packages.ts'
@@ -48,28 +48,33 @@ async function twoReleases(t: TestContext, node: TestSteering) {
   return { first, second }
 }
 
-/** Programs of that folder, loaded for these pins and not yet in their places. */
-function loadedFor(t: TestContext, { pins, cgroup }: TestSteering, folder: URL) {
-  const kernel = openKernel(pins, folder)
-  const park = openPark(kernel.maps, kernel.group, cgroup)
-  t.after(() => {
-    park.close()
-    kernel[Symbol.dispose]()
-  })
-  assert.ok(kernel.loaded)
-  return { kernel, park }
+interface Loaded extends Disposable {
+  readonly kernel: Kernel
+  readonly park: Park
 }
 
-const stepsOf = ({ kernel, park }: { kernel: Kernel; park: ReturnType<typeof openPark> }): string[] => [
-  ...install(kernel, park),
-]
+/** Programs of that folder, loaded for these pins and not yet in their places. */
+function loadedFor({ pins, cgroup }: TestSteering, folder: URL): Loaded {
+  const kernel = openKernel(pins, folder)
+  assert.ok(kernel.loaded)
+  const park = openPark(kernel.maps, kernel.group, cgroup)
+  return {
+    kernel,
+    park,
+    [Symbol.dispose]: () => {
+      park.close()
+      kernel[Symbol.dispose]()
+    },
+  }
+}
 
 test('200 replacements to and fro under load, and cutovers between them, lose nothing', { skip }, async (t) => {
   const node = startSteering(t)
   await twoReleases(t, node)
-  const other = loadedFor(t, node, otherObjects(t))
-  stepsOf(other)
-  const own = loadedFor(t, node, ownObjects)
+  // Closed before the holder of the app's port is ended: each park would start another in its place.
+  using other = loadedFor(node, otherObjects(t))
+  for (const _step of install(other.kernel, other.park));
+  using own = loadedFor(node, ownObjects)
   const load = [keepAsking(8, () => ask(8080)), keepAsking(4, () => ask(8080, '::1')), keepAsking(4, () => ask(9090))]
   for (let i = 0; i < 200; i++) {
     const { kernel, park } = i % 2 === 0 ? own : other
@@ -161,9 +166,10 @@ async function killedAfter(steps: number, { pins, cgroup }: TestSteering, folder
     process.stdout.write(step)
     setInterval(() => {}, 1000)`
   const daemon = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const [step]: string[] = await once(daemon.stdout, 'data')
+  const ended = once(daemon, 'exit').then(() => Promise.reject(new Error('the daemon ended by itself')))
+  const [step]: string[] = await Promise.race([once(daemon.stdout, 'data'), ended])
   daemon.kill('SIGKILL')
-  await once(daemon, 'exit')
+  await assert.rejects(ended)
   return `${step}`
 }
 
