@@ -12,6 +12,7 @@ import { writeFigures } from './document.ts'
 import { evenness } from './evenness.ts'
 import type { Measured, Measurement } from './figures.ts'
 import { losses } from './losses.ts'
+import { rest } from './rest.ts'
 import { rollback } from './rollback.ts'
 import { withScope } from './scope.ts'
 import { startUp } from './start-up.ts'
@@ -20,7 +21,7 @@ import { theSwitch } from './switch.ts'
 import { tableOf } from './table.ts'
 import { throughput } from './throughput.ts'
 
-const measurements: readonly Measurement[] = [theSwitch, rollback, deploy, losses, evenness, throughput, startUp]
+const measurements: readonly Measurement[] = [theSwitch, rollback, deploy, losses, evenness, throughput, startUp, rest]
 
 /** For one measurement of one round; far more than it takes. */
 const patienceMs = 3 * 60_000

@@ -8,6 +8,7 @@ import { createLog } from './log.ts'
 import type { Place } from './place.ts'
 import { type Problem, problemOf } from './problem.ts'
 import { removeUnusedPrograms } from './program/prune.ts'
+import { restBetween } from './rest.ts'
 
 /** What a starting daemon writes, as one line, to the descriptor it was given: that it answers, or why it does not. */
 export type Word = { readonly ready: true } | { readonly problem: Problem }
@@ -26,7 +27,7 @@ export interface RunOptions {
  * @throws CutoverError if it could not start.
  */
 export async function runDaemon({ place, readyFd, open, lock }: RunOptions): Promise<void> {
-  const log = createLog()
+  const log = createLog(place.log)
   process.on('uncaughtException', (error) => {
     // Its state may be half a change; the next daemon begins from what is written down. Apps and traffic go on.
     log.fatal({ err: error }, 'a defect; the daemon ends')
@@ -48,6 +49,7 @@ export async function runDaemon({ place, readyFd, open, lock }: RunOptions): Pro
   // Not before signals are heard: whoever waits for this may send one at once.
   say(readyFd, { ready: true })
   removeUnusedPrograms(place.home).catch((err: unknown) => log.warn({ err }, 'older programs could not be removed'))
+  restBetween()
   await daemon.ended
 }
 

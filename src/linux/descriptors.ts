@@ -24,5 +24,8 @@ export function keepOnExec({ fd }: Descriptor): void {
 
 const setDescriptorFlags = 2
 
+/** Makes the descriptor `from` another name of what `to` is, in place of what it was. See dup(2). */
+export const redirect = (from: number, to: number): void => void syscall('dup3', to, from, 0)
+
 /** How many descriptors this process has open. */
 export const openDescriptors = (): number => readdirSync('/proc/self/fd').length

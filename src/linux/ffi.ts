@@ -38,6 +38,7 @@ export class SystemError extends Error {
 const numbers = {
   x64: {
     close: 3,
+    madvise: 28,
     lseek: 8,
     ioctl: 16,
     socket: 41,
@@ -53,6 +54,7 @@ const numbers = {
     flock: 73,
     fallocate: 285,
     fcntl: 72,
+    dup3: 292,
     accept4: 288,
     mount: 165,
     umount2: 166,
@@ -64,6 +66,7 @@ const numbers = {
   },
   arm64: {
     close: 57,
+    madvise: 233,
     lseek: 62,
     ioctl: 29,
     socket: 198,
@@ -79,6 +82,7 @@ const numbers = {
     flock: 32,
     fallocate: 47,
     fcntl: 25,
+    dup3: 24,
     accept4: 242,
     mount: 40,
     umount2: 39,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { createClient } from '../../src/client/client.ts'
 import { startInBackground } from '../../src/daemon/autostart.ts'
@@ -50,6 +50,22 @@ test('the first command that needs a daemon starts one in the background, which 
   assert.equal(session, String(daemon.pid), 'it has a session of its own')
   assert.match(readFileSync(place.log, 'utf8'), /"msg":"the daemon answers"/)
 })
+
+test(
+  'the log of a daemon in the background begins anew when it is large, and the one before is kept',
+  slow,
+  async (t) => {
+    const place = temporaryHome(t)
+    const start = () => startInBackground(place, [...smallDaemon, '--ready-fd', '3'])
+    writeFileSync(place.log, 'x'.repeat(10_000_000))
+    await start()
+    assert.match(readFileSync(place.log, 'utf8'), /^\{[^]*"the daemon answers"/)
+    assert.equal(statSync(`${place.log}.old`).size, 10_000_000)
+    const { pid } = (await createClient({ place, start: null }).daemon()) ?? {}
+    const [out, err] = [1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+    assert.deepEqual([out, err], [place.log, place.log])
+  },
+)
 
 test('commands that all find no daemon end up with the same one', slow, async (t) => {
   const place = temporaryHome(t)

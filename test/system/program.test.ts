@@ -136,6 +136,29 @@ test('a changed checkout is another version, and what runs is always the present
   await cutover(['daemon', 'stop', '--all', '--yes'], { home, command })
 })
 
+test('an installed package, which has no sources, runs from its bundle', options, async (t) => {
+  const { command, directory } = checkout(t)
+  execFileSync(command[0], ['src/daemon/program/build.ts'], { cwd: directory })
+  for (const name of ['src', 'bpf', 'node_modules/@esbuild']) rmSync(join(directory, name), { recursive: true })
+  const node = await startNode(t, ({ home }) => cutover(['status'], { home, command }))
+  const folder = appFolder(t)
+  for (const args of [
+    ['validate'],
+    ['deploy'],
+    ['deploy'],
+    ['rollback'],
+    ['status'],
+    ['logs', '-n', '1'],
+    ['doctor'],
+  ]) {
+    const { code, stderr } = await cutover(args, { home: node.place.home, command, cwd: folder })
+    assert.equal(code, 0, `${args}: ${stderr}`)
+  }
+  assert.equal(await whoAnswers(), 'v1')
+  const { stdout } = await cutover(['version'], { home: node.place.home, command })
+  assert.match(stdout, /^cutover (\S+)\ndaemon \1,/)
+})
+
 test(
   'a home from which nothing may be run (noexec), with a long path, on a file system of its own',
   options,

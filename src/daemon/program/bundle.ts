@@ -37,7 +37,7 @@ const options = [
   '--minify-whitespace',
   '--external:koffi',
   // Dependencies that are CommonJS call it.
-  "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+  "--banner:js=import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
   '--log-level=error',
   '--color=false',
 ]
