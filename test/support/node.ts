@@ -1,8 +1,8 @@
 /** A whole node for system tests: a real daemon in this test's namespace, and what people do to it. Nothing of it is left afterwards. */
 import assert from 'node:assert/strict'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
 import { type Client, createClient } from '../../src/client/client.ts'
@@ -48,6 +48,7 @@ export async function startNode(
     try {
       await client.stopDaemon(true)
       assert.deepEqual(leftovers(home, cgroup), [])
+      await eventually(() => leftoversOfDaemon(place).length === 0)
     } finally {
       rmSync(home, { recursive: true, force: true })
     }
@@ -94,7 +95,27 @@ export function leftovers(home: string, cgroup: string): string[] {
   if (cgroupPids(cgroup).length > 0) left.push(`processes ${cgroupPids(cgroup).join(', ')}`)
   if (existsSync(cgroup)) left.push(`the cgroup ${cgroup}`)
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
-  if (mounts.includes(`${home}/bpf `)) left.push('a mounted bpffs')
+  if (mounts.includes(` ${home}/`)) left.push('something mounted')
   if (existsSync(join(home, 'bpf'))) left.push('the directory of its bpffs')
+  const pins = join('/sys/fs/bpf', basename(cgroup))
+  if (existsSync(pins)) left.push(`the pins ${pins}`)
   return left
+}
+
+/** What is left besides when the daemon has ended too. */
+export function leftoversOfDaemon({ home, socket }: Place): string[] {
+  const left = existsSync(socket) ? ['its socket'] : []
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const path = programOf(pid)
+    if (path?.startsWith(`${home}/`)) left.push(`process ${pid}, which runs ${path}`)
+  }
+  return left
+}
+
+function programOf(pid: string): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`)
+  } catch {
+    return null
+  }
 }

@@ -15,7 +15,7 @@ import { exampleFolder } from '../support/examples.ts'
 import { pinsOf } from '../support/kernel-part.ts'
 import { answeredIn, assertNoneLost, fatesTable, lostIn, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
-import { leftovers, startNode, type TestNode } from '../support/node.ts'
+import { leftovers, leftoversOfDaemon, startNode, type TestNode } from '../support/node.ts'
 import { eventually } from '../support/workspace.ts'
 
 const options = { skip: asRoot }
@@ -113,6 +113,7 @@ test(
     const { code, stdout } = await cutover(['daemon', 'stop', '--all', '--yes'], { home: node.place.home })
     assert.deepEqual([code, stdout], [0, 'Every app and the daemon have ended.\n'])
     assert.deepEqual(leftovers(node.place.home, node.cgroup), [])
+    assert.deepEqual(leftoversOfDaemon(node.place), [])
     assert.deepEqual(listenersOn([port, 8081]), [])
 
     const { apps } = await node.client.status()
