@@ -5,7 +5,8 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { startInBackground } from '../../src/daemon/autostart.ts'
+import { installProgram } from '../../src/daemon/program/install.ts'
 import { app, appFolder, exampleServer, port, processesOf, whoAnswers } from '../support/app.ts'
 import { answeredIn, assertNoneLost, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
@@ -73,8 +74,6 @@ test('a port that an app of another daemon has is refused, and the app is named'
   assert.equal(await whoAnswers(), 'v1')
 })
 
-const program = fileURLToPath(new URL('../../bin/cutover.js', import.meta.url))
-
 /** What the app answers in the network namespace of the node's daemon. */
 function whoAnswersInside({ place }: TestNode): string {
   const pid = readFileSync(place.lock, 'utf8').trim()
@@ -89,7 +88,9 @@ test('daemons in two network namespaces each have an app on the same port', {
 }, async (t) => {
   const inNamespace = ['unshare', '--net', '--', 'sh', '-c', 'ip link set lo up && exec "$0" "$@"']
   const here = await startNode(t)
-  const there = await startNode(t, [...inNamespace, process.execPath, program, 'daemon', '--ready-fd', '3'])
+  const there = await startNode(t, async (place) =>
+    startInBackground(place, [...inNamespace, ...(await installProgram(place.home)), '--ready-fd', '3']),
+  )
   const folder = appFolder(t)
   await here.deploy(folder)
   await using load = await startLoad({ kind: 'short', port, pauseMs: 2 })
