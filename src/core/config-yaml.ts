@@ -108,7 +108,8 @@ function offsetOf(document: Document, path: Path): number | undefined {
   return offset
 }
 
-const keyOf = (pair: Pair): string => String(isScalar(pair.key) ? pair.key.value : pair.key)
+/** A key that is a map or a list itself has no name: no key of a config is one. */
+const keyOf = (pair: Pair): string => (isScalar(pair.key) ? String(pair.key.value) : '')
 
 const startOf = (node: unknown): number | undefined => (node as Node | null | undefined)?.range?.[0]
 

@@ -181,6 +181,7 @@ const awful: Readonly<Record<string, string>> = {
   'as deep as it goes, in keys': '? '.repeat(mostConfig / 2),
   'as deep as it goes, by indentation': lines(350, (index) => `${' '.repeat(index)}a:`),
   'an alias of itself': 'x: &a [*a]',
+  'a key that merges nothing': '? <<: ',
   'a merge of itself': 'x: &a {<<: *a}',
   'a thousand million laughs': lines(
     10,
