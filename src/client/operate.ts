@@ -70,20 +70,24 @@ function begin(api: Caller, operation: Operation, id: string): Promise<Streaming
   }
 }
 
-/** Asks again until the daemon knew the operation: the interruption may overtake the request. */
+/** Asks again until the daemon knew the operation: the interruption may overtake the request, and the daemon that is being started for it. */
 async function untilInterrupted(api: Caller, operation: string, done: AbortSignal): Promise<void> {
   while (!done.aborted) {
-    const answer = await api.interrupt.$post({ json: { operation } })
-    if ((await answer.json()).interrupted) return
+    // If the daemon has gone for good, the operation's own stream says so.
+    if (await interrupted(api, operation).catch(() => false)) return
     await sleep(100)
   }
+}
+
+async function interrupted(api: Caller, operation: string): Promise<boolean> {
+  const answer = await api.interrupt.$post({ json: { operation } })
+  return (await answer.json()).interrupted
 }
 
 /** Runs `act` when the signal aborts, with a signal that aborts at the end of the scope. */
 function onAbort(signal: AbortSignal | undefined, act: (done: AbortSignal) => Promise<void>): Disposable {
   const done = new AbortController()
-  // If the daemon cannot be reached for this, then the operation's own stream says so.
-  const run = () => void act(done.signal).catch(() => {})
+  const run = () => void act(done.signal)
   if (signal?.aborted) run()
   signal?.addEventListener('abort', run, { once: true, signal: done.signal })
   return { [Symbol.dispose]: () => done.abort() }

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import type { Actor } from '../core/documents.ts'
+import { refusal } from '../core/errors.ts'
 import type { Engine, Log } from '../engine/engine.ts'
 import type { Descriptor } from '../linux/ffi.ts'
 import { createApi } from './api.ts'
@@ -67,10 +68,12 @@ async function serve(
   const ended = Promise.withResolvers<void>()
   const self = { pid: process.pid, version, since: new Date().toISOString() }
 
-  const end = async (how: { all: false } | { all: true; by: Actor }) => {
+  const end = async (how: Leaving) => {
     log.info({ all: how.all }, 'the daemon ends')
     ending.abort(new Error('the daemon ends'))
-    await Promise.race([operations.end(), sleep(operationPatienceMs, undefined, { ref: false })])
+    // Without --all what takes longer is finished by the next daemon. With it nothing may be half done.
+    const patience = how.all ? [] : [sleep(operationPatienceMs, undefined, { ref: false })]
+    await Promise.race([operations.end(), ...patience])
     try {
       if (how.all) await engine.shutdown(how.by)
     } finally {
@@ -81,10 +84,12 @@ async function serve(
       answered.then(ended.resolve)
     }
   }
-  let leaving: Promise<void> | null = null
-  const leave = (how: { all: false } | { all: true; by: Actor }) => {
-    leaving ??= end(how)
-    return leaving
+  let leaving: { readonly all: boolean; readonly done: Promise<void> } | null = null
+  const leave = async (how: Leaving) => {
+    leaving ??= { all: how.all, done: end(how) }
+    if (how.all && !leaving.all)
+      throw refusal('The daemon is ending already, and the apps go on. To end them: ask again.')
+    await leaving.done
   }
 
   const api = createApi({
@@ -102,3 +107,5 @@ async function serve(
   log.info({ version, home: place.home }, 'the daemon answers')
   return { leave: () => leave({ all: false }), ended: ended.promise }
 }
+
+type Leaving = { readonly all: false } | { readonly all: true; readonly by: Actor }

@@ -3,6 +3,7 @@ import process from 'node:process'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { CutoverError, exitCodes } from '../core/errors.ts'
 import { openEngine } from '../engine/open.ts'
+import { closeDescriptorsOnExec } from '../linux/descriptors.ts'
 import { Descriptor } from '../linux/ffi.ts'
 import { runDaemon } from './main.ts'
 import { defaultPlace } from './place.ts'
@@ -11,6 +12,8 @@ const { values } = parseArgs({ options: { 'ready-fd': { type: 'string' }, 'lock-
 const { 'ready-fd': readyFd, 'lock-fd': lockFd } = values
 
 try {
+  // A holder that inherited the lock would keep it for as long as it sleeps, and no daemon could follow this one.
+  closeDescriptorsOnExec()
   await runDaemon({
     place: defaultPlace(),
     readyFd: readyFd === undefined ? null : Number(readyFd),

@@ -1,4 +1,5 @@
 /** Taking away what is not needed any more. That it cannot be done now is a warning: it must never keep an app, or the daemon, from going on. */
+import { candidateOf } from '../core/app.ts'
 import { CutoverError } from '../core/errors.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
 import { type Node, now } from './node.ts'
@@ -26,6 +27,8 @@ export async function cleanUp(
  */
 export function writeFailure(node: Node, app: AppName, release: ReleaseNumber, reason: string): void {
   try {
+    // It may have been removed with its app meanwhile.
+    if (node.store.apps.find(app) === null || candidateOf(node.store.apps.state(app))?.number !== release) return
     node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
   } catch (error) {
     if (!(error instanceof CutoverError)) throw error

@@ -42,9 +42,10 @@ export async function deploy(
 
   const shortOfMemory = requireMemory(node, config.app)
 
+  // Whoever wants it to end is heard once it is written down: then what became of it is told.
+  const label = request.label ?? (await commitOf(request.directory))
   node.store.apps.open(config.app, request.directory)
   const steps = createSteps(report)
-  const label = request.label ?? (await commitOf(request.directory, signal))
   const release = nextRelease(node.store.apps.state(config.app))
   lock.isFor(`the deploy of ${named(release)}`)
   report({ type: 'release', app: config.app, release, label })

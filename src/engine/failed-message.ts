@@ -42,7 +42,9 @@ export async function explain(node: Node, failed: Failure): Promise<unknown> {
     return new CutoverError('failed', `${name} was aborted before the cutover and ${outcome}. ${traffic}`)
   }
   const said = nothingLeft ?? (error instanceof Error ? error.message : String(error))
-  const log = step !== null && logged.has(step) ? await lastLines(node.home.log(app, release), shownLines) : []
+  // That it cannot be read (no descriptors are left) must not keep the release from being undone.
+  const log =
+    step !== null && logged.has(step) ? await lastLines(node.home.log(app, release), shownLines).catch(() => []) : []
   const missing = missedFile(failed.leftOut, log, node.home.release(app, release))
   const hint = missing === null ? '' : `\n${missing.path} was left out of the release by ${missing.by}.`
   const own = error instanceof CutoverError ? error.details : []

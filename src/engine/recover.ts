@@ -50,7 +50,10 @@ async function recoverApp(node: Node, app: App, unfinished: readonly Operation[]
   for (const release of state.releases)
     if (isCandidate(release.state)) await undoCandidate(node, name, release, unfinished)
   for (const release of state.releases) {
-    if (!isAtRest(release.state) && !isCandidate(release.state)) await adopt(node, app, release, state)
+    if (isAtRest(release.state) || isCandidate(release.state)) continue
+    if (release.state === 'active') await adopt(node, app, release, state)
+    // The active release must not have to do without what one that stands by hinders.
+    else await tried(node, `take over ${name} ${named(release.number)}`, () => adopt(node, app, release, state))
   }
   reenter(node, app, state)
   weigh(node, name)

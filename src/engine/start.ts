@@ -3,7 +3,8 @@ import { activeOf } from '../core/app.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { refusal } from '../core/errors.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { bringUp } from './bring-up.ts'
+import { bringUp, type Proven } from './bring-up.ts'
+import { cleanUp } from './clean-up.ts'
 import { beginOperation, cutOver, endOperation } from './cutover.ts'
 import type { Report } from './engine.ts'
 import { explain } from './failed-message.ts'
@@ -45,18 +46,22 @@ export async function startActive(
   const label = activeOf(node.store.apps.state(app))?.label ?? null
   report({ type: 'release', app, release, label })
   const operation = beginOperation(node, { app, release, kind: 'start', step: 'start', by, steps })
+  let live: { readonly proven: Proven; readonly us: number }
   try {
     const proven = await bringUp(node, { app, release, steps, signal })
     const { us } = await steps.run('cutover', 'cutover', () => {
       proven.requireSound()
       return cutOver(node, operation, proven.running, stopped ? { type: 'start', at: now() } : null)
     })
-    return endOperation(node, operation, proven.running, { us, readyMs: proven.readyMs })
+    live = { proven, us }
   } catch (error) {
+    // One that was not sound any more still runs.
+    if (runningOf(node, app, release) !== null) await cleanUp(node, app, release, { files: false })
     const { deployTimeoutMs } = node.store.apps.config(app, release).config
     const step = steps.failed
     const explained = await explain(node, { app, release, step, error, deployTimeoutMs, aborted: false, leftOut: [] })
     node.store.operations.end(operation.id, 'failed', explained instanceof Error ? explained.message : '')
     throw explained
   }
+  return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs })
 }

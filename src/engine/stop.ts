@@ -85,12 +85,11 @@ export async function completeRemove(
 
 /** Stops every app and leaves no process, pin or mount. Every app counts as stopped until it is started. */
 export async function shutdown(node: Node, by: Actor): Promise<void> {
-  const apps = node.store.apps.list().map(({ name }) => name)
   node.shuttingDown.abort(new Error('every app ends'))
   await Promise.all(underWay(node, ['start', 'stop', 'remove', 'retire']))
-  for (const app of apps) {
-    const state = node.store.apps.state(app)
-    if (activeOf(state) !== null && !state.stopped) await stop(node, app, by, () => {})
+  for (const { name } of node.store.apps.list()) {
+    const state = node.store.apps.state(name)
+    if (activeOf(state) !== null && !state.stopped) await stop(node, name, by, () => {})
   }
   await Promise.all(underWay(node, ['drain', 'prune', 'hold']))
   node.endSteering()

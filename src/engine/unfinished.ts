@@ -4,10 +4,10 @@ import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { cgroupPids } from '../linux/cgroup.ts'
 import type { Operation as Written } from '../store/operations.ts'
 import { inBackground } from './background.ts'
-import { cleanUp } from './clean-up.ts'
+import { cleanUp, writeFailure } from './clean-up.ts'
 import { operationOf } from './cutover.ts'
 import { tellFound } from './found.ts'
-import { keyOf, type Node, now, runningOf } from './node.ts'
+import { keyOf, type Node, runningOf } from './node.ts'
 import { createSteps } from './steps.ts'
 import { completeRemove, completeStop, endProcesses } from './stop.ts'
 
@@ -22,7 +22,7 @@ export async function undoCandidate(
   const command = liveAt === null ? releaseCommand(node, app, release, step) : ''
   await cleanUp(node, app, release, { files: liveAt === null })
   const reason = `the daemon ended before the cutover${step === undefined ? '' : `, in the step ${step}`}${command}`
-  node.store.apps.change(app, { type: 'fail', release, reason, at: now() })
+  writeFailure(node, app, release, reason)
 }
 
 /** What is known of its `release` command, which is never run twice: the end of a sentence. */

@@ -18,6 +18,7 @@ export interface Operation {
 }
 
 export interface Operations {
+  /** The one operation of the app from here on. */
   begin(app: AppName, kind: OperationKind, release: ReleaseNumber | null, step: string, by: Actor): number
   step(id: number, step: string): void
   end(id: number, outcome: 'done' | 'failed' | 'aborted', text: string, receipt?: Receipt): void
@@ -50,6 +51,9 @@ export function openOperations(database: Database): Operations {
   const sql = {
     begin: database.prepare(
       `INSERT INTO operations (app, kind, release, step, at, by, outcome, text) VALUES (${appId}, ?, ?, ?, ?, ?, 'running', '') RETURNING id`,
+    ),
+    supersede: database.prepare(
+      `UPDATE operations SET outcome = 'failed', text = 'how it ended could not be written down' WHERE app = ${appId} AND outcome = 'running'`,
     ),
     drop: database.prepare(
       `DELETE FROM operations WHERE app = ${appId} AND outcome != 'running' AND id <=
@@ -85,7 +89,13 @@ export function openOperations(database: Database): Operations {
     void sql.end.run(outcome, text, receipt === undefined ? null : JSON.stringify(receipt), id)
 
   return {
-    begin,
+    // An app has one operation at a time: an older one that still counts as running could not be ended. Were it left so, the next daemon would go on
+    // with it, as with a remove of long ago.
+    begin: (app, ...what) =>
+      transaction(database, () => {
+        sql.supersede.run(app)
+        return begin(app, ...what)
+      }),
     step: (id, step) => void sql.step.run(step, id),
     end,
     note: (app, kind, release, outcome, text) =>

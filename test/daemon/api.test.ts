@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { createClient } from '../../src/client/client.ts'
 import type { Progress } from '../../src/core/documents.ts'
 import { CutoverError } from '../../src/core/errors.ts'
 import { startDaemon } from '../../src/daemon/daemon.ts'
@@ -72,6 +73,16 @@ test('an interrupted deploy still says what is true', { timeout: 30_000 }, async
 test('an interruption that comes before the deploy does is not lost', { timeout: 30_000 }, async (t) => {
   const { client } = await daemonHere(t)
   await assert.rejects(client.operate(waits, { ...quiet, interrupt: AbortSignal.abort() }), { kind: 'failed' })
+})
+
+test('an interruption that comes before the daemon does is not lost', { timeout: 30_000 }, async (t) => {
+  const place = temporaryHome(t)
+  const start = async () => {
+    await sleep(300)
+    await daemonHere(t, place)
+  }
+  const { operate } = createClient({ place, start })
+  await assert.rejects(operate(waits, { ...quiet, interrupt: AbortSignal.abort() }), { kind: 'failed' })
 })
 
 test('a client that goes away interrupts its deploy', { timeout: 30_000 }, async (t) => {

@@ -23,6 +23,7 @@ import {
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { commitOf } from '../../src/store/files/commit.ts'
 import { copyRelease } from '../../src/store/files/copy.ts'
 import { missedFile } from '../../src/store/files/missed.ts'
 import { everything, make, shop } from './files-fixture.ts'
@@ -86,21 +87,21 @@ test('a release does not change when its folder does', async (t) => {
 
 test('a release is labelled with the commit of its folder, and with nothing where there is none', async (t) => {
   const request = shop(t, { 'a.txt': 'one' })
-  assert.equal((await copyRelease(request)).label, null)
+  assert.equal(await commitOf(request.from), null)
   const git = (...args: string[]) =>
     execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], {
       cwd: request.from,
       encoding: 'utf8',
     })
   git('init', '-q')
-  assert.equal((await copyRelease({ ...request, to: `${request.to}2` })).label, null)
+  assert.equal(await commitOf(request.from), null)
   git('add', '.')
   git('commit', '-qm', 'first')
   const commit = git('rev-parse', '--short', 'HEAD').trim()
-  assert.equal((await copyRelease({ ...request, to: `${request.to}3` })).label, commit)
+  assert.equal(await commitOf(request.from), commit)
   if (!root) return
   execFileSync('chown', ['-R', '65534:65534', request.from])
-  assert.equal((await copyRelease({ ...request, to: `${request.to}4` })).label, commit, 'in a folder of another user')
+  assert.equal(await commitOf(request.from), commit, 'in a folder of another user')
 })
 
 test('a big sparse file keeps its content and its holes', async (t) => {

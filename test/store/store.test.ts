@@ -142,3 +142,26 @@ test('the history of an app does not grow for ever, and a busy app does not push
   const { count } = database.prepare('SELECT count(*) AS count FROM operations').get() ?? {}
   assert.equal(count, 1 + 1 + 1000)
 })
+
+test('an operation whose end could not be written down does not count as running beside the next one', (t) => {
+  const { apps, operations } = storeIn(t).open()
+  apps.open('shop', '/srv/shop')
+  apps.open('blog', '/srv/blog')
+  operations.begin('shop', 'remove', 1, 'stop', by)
+  const other = operations.begin('blog', 'deploy', 1, 'copy', by)
+  operations.note('shop', 'retire', 1, 'done', 'v1 is retired')
+  assert.equal(operations.unfinished().length, 2, 'a note ends nothing')
+  const next = operations.begin('shop', 'deploy', 2, 'copy', by)
+  assert.deepEqual(
+    operations.unfinished().map(({ id }) => id),
+    [other, next],
+  )
+  assert.deepEqual(
+    operations.history('shop').map(({ kind, outcome }) => [kind, outcome]),
+    [
+      ['remove', 'failed'],
+      ['retire', 'done'],
+      ['deploy', 'running'],
+    ],
+  )
+})

@@ -6,10 +6,10 @@ import { closeDescriptorsOnExec } from '../../linux/descriptors.ts'
 
 /**
  * The short id of the commit that is checked out in the folder, or null: no work tree of git, no commit yet, no git, or no answer in 5
- * seconds. Never rejects, except with the signal's reason.
+ * seconds.
  * The folder's owner runs git, because a repository's own config can name programs.
  */
-export async function commitOf(folder: string, signal?: AbortSignal): Promise<string | null> {
+export async function commitOf(folder: string): Promise<string | null> {
   try {
     const { uid, gid } = await stat(folder)
     closeDescriptorsOnExec()
@@ -27,12 +27,10 @@ export async function commitOf(folder: string, signal?: AbortSignal): Promise<st
         GIT_CONFIG_GLOBAL: '/dev/null',
       },
       ...(process.geteuid?.() === 0 ? { uid, gid } : {}),
-      ...(signal ? { signal } : {}),
     })
     const commit = stdout.trim()
     return /^[0-9a-f]{4,64}$/.test(commit) ? commit : null
   } catch {
-    signal?.throwIfAborted()
     return null
   }
 }

@@ -36,8 +36,6 @@ export interface CopiedRelease {
   readonly files: number
   /** The sum of the files' sizes, without what is shared. */
   readonly bytes: number
-  /** The commit that is checked out in the folder, or null. */
-  readonly label: string | null
   /** For people, a sentence each. */
   readonly warnings: readonly string[]
   /** What the rules kept out, for the error of a start that misses a file: see {@link missedFile}. */
@@ -60,13 +58,12 @@ export async function copyRelease(request: CopyRequest): Promise<CopiedRelease> 
   try {
     await makeReleasesFolder(dirname(to))
     await removeTree(draft)
-    const { survey, folders, shared, readers, label } = found
+    const { survey, folders, shared, readers } = found
     const differences = await copyTree({ root: survey.root, folders, into: draft, owner: user, readers, signal })
     await appear(request, found, draft)
     return {
       files: survey.files - differences.vanished.length,
       bytes: survey.bytes,
-      label,
       warnings: warningsOf(survey, shared, differences.changed),
       leftOut: survey.leftOut,
     }

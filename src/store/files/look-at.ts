@@ -2,7 +2,6 @@
 import { type FileHandle, realpath, stat } from 'node:fs/promises'
 import { posix, resolve } from 'node:path'
 import { failure } from '../../core/errors.ts'
-import { commitOf } from './commit.ts'
 import type { CopyRequest } from './copy.ts'
 import { cannot, changedMeanwhile, codeOf } from './failures.ts'
 import { at, type Identity, look, openFolder, openToRead, same } from './handles.ts'
@@ -21,7 +20,6 @@ export interface Found {
   readonly readers: Readers | null
   /** Of the release's directory, and of what is shared. */
   readonly mode: number
-  readonly label: string | null
 }
 
 /** @throws CutoverError for whatever makes a copy impossible; the signal's reason. Nothing was written. */
@@ -34,17 +32,14 @@ export async function lookAt(request: CopyRequest): Promise<Found> {
   const readers = await readersOf(owner, request.user?.uid ?? null)
   const common = { identity, home, readers, signal }
   const shared = await planShared({ ...common, folder: root, sharedRoot, shared: wanted })
-  const [survey, label] = await Promise.all([
-    surveyFolder({ ...common, root, rules, without: shared.without }),
-    commitOf(root, signal),
-  ])
+  const survey = await surveyFolder({ ...common, root, rules, without: shared.without })
   const inside = keptLinks(survey, [root, resolve(request.from)], shared.paths)
   const folders = withSharedLinks(inside, shared.paths, sharedRoot).map((folder) => ({
     ...folder,
     mode: folder.path === '' ? mode : folder.mode,
     files: withSecrets(folder, root, request),
   }))
-  return { survey, folders, shared, readers, mode, label }
+  return { survey, folders, shared, readers, mode }
 }
 
 async function openApp({ from, folderOwner, ignore, hasBuild }: CopyRequest) {

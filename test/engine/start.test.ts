@@ -1,0 +1,70 @@
+/** A start that fails in its last moment. */
+import '../support/namespace.ts'
+import assert from 'node:assert/strict'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { test } from 'node:test'
+import { openEngine } from '../../src/engine/open.ts'
+import { type Parts, parts } from '../../src/engine/parts.ts'
+import { cgroupPids, cgroupRoot, killCgroup } from '../../src/linux/cgroup.ts'
+import { openHome } from '../../src/store/home.ts'
+import { app, appFolder, whoAnswers } from '../support/app.ts'
+import { asRoot } from '../support/namespace.ts'
+
+const by = { uid: 0, name: 'ann', from: null }
+const report = () => {}
+const log = { info() {}, warn() {}, error() {} }
+
+test('a release that ends right before it gets the traffic is taken away, and can be started again', {
+  skip: asRoot,
+}, async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'cutover-engine-'))
+  chmodSync(home, 0o755)
+  const worker = join(cgroupRoot(), `cutover-${openHome(home).id}`, `${app}.v1`, 'w1')
+  let ends = false
+  const engine = await openEngine(
+    { home, version: 'test', log },
+    withStep((step) => ends && step === 'cutover' && kill(worker)),
+  )
+  t.after(async () => {
+    await engine.shutdown(by)
+    engine.close()
+    rmSync(home, { recursive: true })
+  })
+  const { signal } = new AbortController()
+  await engine.deploy({ directory: appFolder(t, { workers: 2 }), path: process.env.PATH ?? '' }, by, report, signal)
+  await engine.stop(app, by, report)
+
+  ends = true
+  await assert.rejects(engine.start(app, by, report), { kind: 'failed', message: /did not go live again/ })
+  assert.deepEqual(
+    engine.status(app).flatMap(({ stopped, releases }) => [stopped, releases.map(({ pids }) => pids)]),
+    [true, [[]]],
+  )
+  ends = false
+  assert.equal((await engine.start(app, by, report)).release, 1)
+  assert.equal(await whoAnswers(), 'v1')
+})
+
+/** The parts of an engine that tells each step right after it is written down. */
+const withStep = (told: (step: string) => unknown): Parts => ({
+  ...parts,
+  openStore: (...args) => {
+    const store = parts.openStore(...args)
+    const step = (id: number, name: string) => {
+      store.operations.step(id, name)
+      told(name)
+    }
+    return { ...store, operations: { ...store.operations, step } }
+  },
+})
+
+/** Returns when the processes have gone, before anybody else hears of it. */
+function kill(cgroup: string): void {
+  killCgroup(cgroup)
+  const deadline = performance.now() + 10_000
+  while (cgroupPids(cgroup).length > 0 && performance.now() < deadline)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
+}
