@@ -104,6 +104,8 @@ test('whoever waits to take over and gives up leaves the daemon where it is', op
   await building.promise
   const daemon = startDaemon(t, newer, node.place.home)
   await daemon.note
+  // Nothing tells when the daemon has heard it; if it has not by then, this shows less, and fails no less rightly.
+  await sleep(2000)
   daemon.process.kill('SIGINT')
   await daemon.exitCode
   giveUp.abort()
