@@ -126,7 +126,7 @@ export const activeOf = (state: AppState): ReleaseRecord | null =>
 export const candidateOf = (state: AppState): ReleaseRecord | null =>
   state.releases.find((release) => isCandidate(release.state)) ?? null
 
-export const findRelease = (state: AppState, number: ReleaseNumber): ReleaseRecord | null =>
+export const findRelease = (state: Pick<AppState, 'releases'>, number: ReleaseNumber): ReleaseRecord | null =>
   state.releases.find((release) => release.number === number) ?? null
 
 /** The highest number that a release of the app ever had; 0 before the first. */

@@ -1,6 +1,6 @@
 /** The move of new connections from one release to another, and what is true right after it. */
 import type { AppEvent } from '../core/app.ts'
-import { activeOf } from '../core/app.ts'
+import { activeOf, findRelease } from '../core/app.ts'
 import { type Actor, type OperationKind, type Receipt, schema } from '../core/documents.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
 import { type Drops, droppedSince, dropsAt, openConnections } from './connections.ts'
@@ -120,8 +120,9 @@ export function receiptOf(
   release: ReleaseNumber,
   cutover: Receipt['cutover'],
 ): Receipt {
-  const { config } = node.store.apps.config(app, release)
-  const state = node.store.apps.state(app).releases.find(({ number }) => number === release)
+  const record = findRelease(node.store.apps.state(app), release)
+  // An app whose first deploy was cut short may have none.
+  const ports = record === null ? [] : node.store.apps.config(app, release).config.ports
   const left = previous === null || previous === release ? null : runningOf(node, app, previous)
   return {
     schema,
@@ -130,9 +131,9 @@ export function receiptOf(
     release,
     previous: previous === release ? null : previous,
     strategy: 'steer',
-    state: state?.state ?? 'retired',
-    label: state?.label ?? null,
-    ports: config.ports.map(({ port }) => port),
+    state: record?.state ?? 'retired',
+    label: record?.label ?? null,
+    ports: ports.map(({ port }) => port),
     cutover,
     steps: steps.done.map((step) => ({ ...step, ms: round(step.ms) })),
     accepted: Object.fromEntries(

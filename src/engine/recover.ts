@@ -126,8 +126,8 @@ async function removeForgotten(node: Node, app: AppName): Promise<void> {
   }
   for (const entry of (await orMissing(readdir(node.home.logs(app)))) ?? []) {
     const release = Number(/^v(\d+)\.log/.exec(entry)?.[1] ?? 0)
-    const record = findRelease({ ...node.store.apps.state(app) }, release)
-    if (record !== null && record.liveAt !== null && !record.onDisk) removeLog(node, app, release)
+    const record = findRelease({ releases }, release)
+    if (release > 0 && (record === null || (record.liveAt !== null && !record.onDisk))) removeLog(node, app, release)
   }
 }
 

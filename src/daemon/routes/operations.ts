@@ -2,6 +2,7 @@
 import { Hono, type Context as Request } from 'hono'
 import * as z from 'zod'
 import type { Actor, Progress, Receipt } from '../../core/documents.ts'
+import { CutoverError } from '../../core/errors.ts'
 import type { Report } from '../../engine/engine.ts'
 import { appName, type Context, type Environment, releaseNumber, valid } from '../context.ts'
 import { operationHeader } from '../headers.ts'
@@ -16,6 +17,9 @@ const deploy = z.object({
 })
 const rollback = z.object({ app: appName, to: releaseNumber.exactOptional(), from: releaseNumber.exactOptional() })
 const oneApp = z.object({ app: appName })
+
+const cutShort =
+  'The daemon ended before this did. Traffic does not pass through it and goes on; the next one finishes this or undoes it. What became of it: cutover history'
 
 type Act = (by: Actor, report: Report, signal: AbortSignal) => Promise<Receipt>
 
@@ -37,7 +41,8 @@ export function operationRoutes(context: Context) {
   }
 
   const asProgress = (error: unknown): Progress => {
-    const problem = problemOf(error, context.log)
+    const isCut = context.gone.aborted && !(error instanceof CutoverError)
+    const problem = problemOf(isCut ? new CutoverError('unknown', cutShort) : error, context.log)
     const { message, details } = problem
     return { type: 'error', message, details, exitCode: exitCodeOf(problem), receipt: null }
   }
