@@ -36,21 +36,37 @@ export function operateThrough(api: Caller, running: Caller): Operate {
   return async (operation, { onProgress, interrupt }) => {
     const id = randomUUID()
     using _ = onAbort(interrupt, (done) => untilInterrupted(running, id, done))
-    const answer = await accepted(begin(api, operation, id))
-    for await (const progress of said(operation, answer)) {
+    for await (const progress of said(await accepted(begin(api, operation, id)), id, running)) {
       if (progress.type === 'receipt') return progress.receipt
       if (progress.type === 'error') throw errorOf(progress)
       onProgress(progress)
     }
-    throw wentAway(operation, null)
+    throw wentAway(operation)
   }
 }
 
-async function* said(operation: Operation, answer: Streaming): AsyncGenerator<Progress> {
+/** What the operation says. Where only the connection is lost it is heard from there on; this ends early if the daemon has gone. */
+async function* said(first: Streaming, id: string, running: Caller): AsyncGenerator<Progress> {
+  let known = 0
+  for (let answer: Streaming | null = first; answer !== null; answer = await heardAgain(running, id, known)) {
+    try {
+      for await (const progress of documentsOf<Progress>(answer)) {
+        // Output is for who listens when it comes: it is not said again, and does not count.
+        if (progress.type !== 'output') known++
+        yield progress
+      }
+    } catch (error) {
+      if (error instanceof CutoverError) throw error
+    }
+  }
+}
+
+/** The same operation of the same daemon, or null. */
+async function heardAgain(running: Caller, id: string, known: number): Promise<Streaming | null> {
   try {
-    yield* documentsOf<Progress>(answer)
-  } catch (error) {
-    throw wentAway(operation, error)
+    return await accepted(running.operations[':id'].$get({ param: { id }, query: { known: String(known) } }))
+  } catch {
+    return null
   }
 }
 
@@ -98,11 +114,10 @@ function errorOf({ message, details, exitCode }: Extract<Progress, { type: 'erro
   return new CutoverError(kinds.find((kind) => exitCodes[kind] === exitCode) ?? 'unknown', message, { details })
 }
 
-function wentAway(operation: Operation, cause: unknown): CutoverError {
+function wentAway(operation: Operation): CutoverError {
   const app = operation.kind === 'deploy' ? '' : ` ${operation.app}`
   return new CutoverError(
     'unknown',
     `The daemon went away while the ${operation.kind} ran, so how it ended is not known here. Traffic does not pass through the daemon and goes on. What became of it: cutover history${app}`,
-    { cause },
   )
 }

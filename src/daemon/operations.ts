@@ -1,9 +1,33 @@
-/** The operations that run now, so that they can be interrupted: by the client that asked, by its death, by the daemon's end. */
+/**
+ * The operations that run now: who watches them, and what interrupts them. An operation goes on for a while without anybody who watches, so that a
+ * client that lost its connection can come back to it.
+ */
+import type { Progress } from '../core/documents.ts'
 import { refusal } from '../core/errors.ts'
+import type { Report } from '../engine/engine.ts'
+import { createProgressQueue } from './progress-queue.ts'
+
+/** How long an operation waits for somebody to watch it; also how long its end is kept for who comes late. */
+const patienceMs = 5000
+
+export interface Wish {
+  /** The name that its client gave it. */
+  readonly id: string
+  /** The same for two requests that want the same done. */
+  readonly what: string
+  /** Does it, and resolves with the last that is to be told; never rejects. */
+  readonly act: (report: Report, signal: AbortSignal) => Promise<Progress>
+}
 
 export interface Operations {
-  /** Runs an operation with a signal that aborts when `gone` does, when its id is interrupted, or when all are. */
-  run<T>(id: string | null, gone: AbortSignal, act: (signal: AbortSignal) => Promise<T>): Promise<T>
+  /**
+   * Begins the operation, to be watched at once. Its signal aborts when nobody has watched for 5 s, when it is interrupted, or when all are.
+   * Where the same one runs and has lost its client, the new client gets that one.
+   * @throws CutoverError `refused` once all are interrupted
+   */
+  begin(wish: Wish): { readonly watch: Watching; readonly resumed: boolean }
+  /** The operation of that name, if it runs or has ended a moment ago. */
+  find(id: string): Watching | null
   /** False if no such operation runs (any more). */
   interrupt(id: string): boolean
   /** Resolves in a moment in which none runs. @throws the signal's reason if it aborts first. */
@@ -12,29 +36,55 @@ export interface Operations {
   end(): Promise<void>
 }
 
+/** What an operation says, until its end or the client's: first what was told already, output and the first `known` of the rest left out. */
+export type Watching = (known: number, gone: AbortSignal) => AsyncIterable<Progress>
+
+interface Running {
+  readonly what: string
+  readonly interrupt: () => void
+  readonly watch: Watching
+  /** It goes on, and nobody watches. */
+  readonly isLost: () => boolean
+}
+
 export function createOperations(): Operations {
   const ending = new AbortController()
-  const named = new Map<string, AbortController>()
-  const running = new Set<Promise<unknown>>()
+  const named = new Map<string, Running>()
+  const running = new Set<Promise<void>>()
+
+  const run = ({ what, act }: Wish): Running => {
+    const interrupted = new AbortController()
+    const told = createAudience(() => interrupted.abort(new Error('its client went away')))
+    const signal = AbortSignal.any([interrupted.signal, ending.signal])
+    const interrupt = () => interrupted.abort(new Error('interrupted'))
+    const isLost = () => !signal.aborted && !told.isWatched()
+    const operation = { what, interrupt, watch: told.watch, isLost }
+    const forget = () => {
+      for (const [id, one] of named) if (one === operation) named.delete(id)
+    }
+    // Not before its client watches, who is to hear the first word.
+    const begun = Promise.resolve().then(() => act(told.tell, signal))
+    const work = begun.then((last) => {
+      told.end(last)
+      running.delete(work)
+      setTimeout(forget, patienceMs).unref()
+    })
+    running.add(work)
+    return operation
+  }
 
   return {
-    async run(id, gone, act) {
+    begin(wish) {
       if (ending.signal.aborted) throw refusal('The daemon is about to end. Nothing was begun: ask again.')
-      const asked = new AbortController()
-      if (id !== null) named.set(id, asked)
-      const work = act(AbortSignal.any([gone, asked.signal, ending.signal]))
-      running.add(work)
-      try {
-        return await work
-      } finally {
-        running.delete(work)
-        if (id !== null) named.delete(id)
-      }
+      const lost = [...named.values()].find((one) => one.what === wish.what && one.isLost())
+      const operation = lost ?? run(wish)
+      named.set(wish.id, operation)
+      return { watch: operation.watch, resumed: lost !== undefined }
     },
+    find: (id) => named.get(id)?.watch ?? null,
     interrupt(id) {
-      const asked = named.get(id)
-      asked?.abort(new Error('interrupted'))
-      return asked !== undefined
+      named.get(id)?.interrupt()
+      return named.has(id)
     },
     async quiet(signal) {
       const { promise: gone, resolve } = Promise.withResolvers<void>()
@@ -45,6 +95,43 @@ export function createOperations(): Operations {
     async end() {
       ending.abort(new Error('the daemon ends'))
       await Promise.allSettled(running)
+    },
+  }
+}
+
+/** Those who watch one operation. `abandoned` is called when there has been nobody for too long. */
+function createAudience(abandoned: () => void) {
+  /** All that was told but output, which only who watches gets. */
+  const told: Progress[] = []
+  const watchers = new Set<ReturnType<typeof createProgressQueue>>()
+  let ended = false
+  let alone: NodeJS.Timeout | undefined
+
+  const tell = (progress: Progress): void => {
+    if (progress.type !== 'output') told.push(progress)
+    for (const watcher of watchers) watcher.push(progress)
+  }
+  return {
+    tell,
+    isWatched: () => ended || watchers.size > 0,
+    end: (last: Progress) => {
+      tell(last)
+      ended = true
+      for (const watcher of watchers) watcher.end()
+    },
+    watch: (known: number, gone: AbortSignal): AsyncIterable<Progress> => {
+      clearTimeout(alone)
+      const queue = createProgressQueue()
+      watchers.add(queue)
+      for (const progress of told.slice(known)) queue.push(progress)
+      if (ended) queue.end()
+      const leave = () => {
+        watchers.delete(queue)
+        if (watchers.size === 0 && !ended) alone = setTimeout(abandoned, patienceMs).unref()
+      }
+      gone.addEventListener('abort', leave, { once: true })
+      if (gone.aborted) leave()
+      return queue
     },
   }
 }

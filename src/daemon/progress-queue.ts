@@ -1,4 +1,4 @@
-import type { Progress } from '../core/documents.ts'
+import type { Progress, StepName } from '../core/documents.ts'
 
 /** How many lines wait for a slow reader before the output of a build is left out; steps and results never are. */
 const patience = 1000
@@ -14,11 +14,13 @@ export interface ProgressQueue extends AsyncIterable<Progress> {
 export function createProgressQueue(): ProgressQueue {
   let waiting: Progress[] = []
   let leftOut = 0
+  let step: StepName = 'build'
   let ended = false
   let wake = () => {}
 
   const countLeftOut = () => {
-    if (leftOut > 0) waiting.push({ type: 'warning', text: `${leftOut} lines of output are left out here` })
+    // As output, of which nobody counts the lines.
+    if (leftOut > 0) waiting.push({ type: 'output', step, line: `(${leftOut} lines are left out here)` })
     leftOut = 0
   }
 
@@ -26,6 +28,7 @@ export function createProgressQueue(): ProgressQueue {
     push(progress) {
       if (progress.type === 'output' && waiting.length >= patience) {
         leftOut += 1
+        step = progress.step
         return
       }
       countLeftOut()

@@ -61,7 +61,11 @@ export async function deploy(
     leftOut.push(...(await copy(node, request.directory, config, release, { owner, folderOwner }, operation, signal)))
     await command(node, 'build', config.build, config.app, release, operation, signal)
     await command(node, 'release', config.release, config.app, release, operation, signal)
+    // A power cut must not leave half of what is written down as live.
+    const onDisk = node.files.toDisk(node.home.release(config.app, release))
+    onDisk.catch(() => {})
     const proven = await bringUp(node, { app: config.app, release, steps, signal })
+    await onDisk
     const { us } = await steps.run('cutover', 'cutover', () => {
       signal.throwIfAborted()
       proven.requireSound()
@@ -70,8 +74,7 @@ export async function deploy(
     live = { proven, us }
   } catch (error) {
     const { app, deployTimeoutMs } = config
-    const aborted = signal.aborted
-    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, aborted, leftOut, files: true })
+    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, signal, leftOut, files: true })
   }
   if (live.proven.http === true) node.store.apps.speaksHttp(config.app)
   return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs })

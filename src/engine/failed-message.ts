@@ -18,8 +18,8 @@ export interface Failure {
   readonly step: StepName | null
   readonly error: unknown
   readonly deployTimeoutMs: number
-  /** Somebody wanted it to end. */
-  readonly aborted: boolean
+  /** Why somebody wanted it to end: `interrupted`, where whoever asked for it did; null if nobody did. */
+  readonly aborted: string | null
   readonly leftOut: readonly LeftOut[]
 }
 
@@ -31,15 +31,16 @@ const shownLines = 10
 export async function explain(node: Node, failed: Failure): Promise<unknown> {
   const { app, release, step, error, aborted } = failed
   const nothingLeft = error instanceof CutoverError ? null : exhausted(error)
-  if (!(error instanceof CutoverError) && nothingLeft === null && !aborted) return error
+  if (!(error instanceof CutoverError) && nothingLeft === null && aborted === null) return error
   const name = `${app} ${named(release)}`
   const state = node.store.apps.state(app)
   const traffic = trafficIsOn(state)
   // One that was live before is brought back by a rollback or a start.
   const wasLive = (findRelease(state, release)?.liveAt ?? null) !== null
   const outcome = wasLive ? 'did not go live again' : 'never went live'
-  if (aborted) {
-    return new CutoverError('failed', `${name} was aborted before the cutover and ${outcome}. ${traffic}`)
+  if (aborted !== null) {
+    const why = aborted === 'interrupted' ? '' : `: ${aborted}`
+    return new CutoverError('failed', `${name} was aborted before the cutover and ${outcome}${why}. ${traffic}`)
   }
   const said = nothingLeft ?? (error instanceof Error ? error.message : String(error))
   // That it cannot be read (no descriptors are left) must not keep the release from being undone.

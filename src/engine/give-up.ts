@@ -15,8 +15,8 @@ export interface GivenUp {
   readonly operation: Operation
   readonly error: unknown
   readonly deployTimeoutMs: number
-  /** Somebody wanted it to end. */
-  readonly aborted: boolean
+  /** Aborted if somebody wanted it to end. */
+  readonly signal: AbortSignal
   readonly leftOut: readonly LeftOut[]
   /** Its files go too: it was never live. */
   readonly files: boolean
@@ -27,8 +27,9 @@ export interface GivenUp {
  * @returns the error for whoever asked
  */
 export async function giveUp(node: Node, given: GivenUp): Promise<unknown> {
-  const { app, release, operation, error, deployTimeoutMs, aborted, leftOut, files } = given
+  const { app, release, operation, error, deployTimeoutMs, signal, leftOut, files } = given
   const { failed: step } = operation.steps
+  const aborted = signal.aborted ? String(signal.reason?.message) : null
   const explained = await explain(node, { app, release, step, error, deployTimeoutMs, aborted, leftOut })
   const reason = reasonOf(explained, error)
   const state = node.store.apps.state(app)
@@ -40,7 +41,7 @@ export async function giveUp(node: Node, given: GivenUp): Promise<unknown> {
     }
     await tried(node, `give the ports of ${app} back`, () => releasePorts(node, app))
   }
-  node.store.operations.end(operation.id, aborted ? 'aborted' : 'failed', reason)
+  node.store.operations.end(operation.id, aborted === null ? 'failed' : 'aborted', reason)
   node.store.events.add(`${operation.kind}-failed`, reason, app, release)
   return explained
 }

@@ -10,6 +10,7 @@ import { setOomScores } from '../linux/oom.ts'
 import { copyRelease } from '../store/files/copy.ts'
 import { keepEnvironment } from '../store/files/environment.ts'
 import { removeFile, removeLeftovers, removeRelease, removeTree } from '../store/files/remove.ts'
+import { toDisk } from '../store/files/to-disk.ts'
 import { openStore } from '../store/store.ts'
 import { openSteering } from '../strategies/steer/steering.ts'
 
@@ -19,7 +20,7 @@ export const parts = {
   openSteering,
   instances: { start: startInstance, adopt: adoptInstance },
   commands: { run: runCommand },
-  files: { copy: copyRelease, keepEnvironment, remove: removeRelease, removeLeftovers, removeTree, removeFile },
+  files: { copy: copyRelease, keepEnvironment, remove: removeRelease, removeLeftovers, removeTree, removeFile, toDisk },
   cgroups: { create: createCgroup, kill: killCgroup, remove: removeCgroup, setOomScores },
   bpffs: { mount: mountBpffs, unmount },
 }

@@ -91,6 +91,7 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: A
   const { config, owner, cgroup } = setup
   const ref = refOf(app, release)
   node.running.set(keyOf(name, release), { app: name, release, ref, cgroup, config, owner, instance })
+  node.store.apps.keepWorkers(name, release, instance.workers())
   if ((record.state === 'active' && !stopped) || isStandingBy(record.state)) instance.keepAlive()
 }
 

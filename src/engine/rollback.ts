@@ -44,8 +44,7 @@ export async function rollback(
     live = { running, readyMs, us }
   } catch (error) {
     const { deployTimeoutMs } = node.store.apps.config(app, release).config
-    const aborted = signal.aborted
-    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, aborted, leftOut: [], files: false })
+    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, signal, leftOut: [], files: false })
   } finally {
     node.wanted.delete(app)
   }

@@ -59,7 +59,7 @@ export async function startActive(
     if (runningOf(node, app, release) !== null) await cleanUp(node, app, release, { files: false })
     const { deployTimeoutMs } = node.store.apps.config(app, release).config
     const step = steps.failed
-    const explained = await explain(node, { app, release, step, error, deployTimeoutMs, aborted: false, leftOut: [] })
+    const explained = await explain(node, { app, release, step, error, deployTimeoutMs, aborted: null, leftOut: [] })
     node.store.operations.end(operation.id, 'failed', explained instanceof Error ? explained.message : '')
     throw explained
   }

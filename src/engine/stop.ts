@@ -4,7 +4,7 @@ import type { Actor, Receipt } from '../core/documents.ts'
 import { refusal } from '../core/errors.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { underWay } from './background.ts'
-import { removeFiles, tried } from './clean-up.ts'
+import { tried } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
 import { beginOperation, type Operation, receiptOf } from './cutover.ts'
 import type { Report } from './engine.ts'
@@ -72,7 +72,6 @@ export async function completeRemove(
   node.store.apps.change(app, { type: 'remove', at: now() })
   node.steering().removeApp(slot)
   await Promise.all(underWay(node, ['drain', 'retire', 'prune', 'hold'], app))
-  for (const { number } of state.releases) await removeFiles(node, app, number)
   node.unwatchLogs(app)
   for (const folder of [node.home.releases(app), node.home.logs(app)])
     await tried(node, `remove ${folder}`, () => node.files.removeTree(folder))

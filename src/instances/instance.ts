@@ -8,7 +8,8 @@ import type { Pid } from '../core/words.ts'
 import { cgroupPids, createCgroup, killCgroup, removeCgroup } from '../linux/cgroup.ts'
 import { untilEmpty } from '../linux/cgroup-events.ts'
 import { inheritedOomScore } from '../linux/oom.ts'
-import { describeExit, type ExitStatus, type ProcessIdentity, watchExit } from '../linux/process.ts'
+import { processStat } from '../linux/proc.ts'
+import { describeExit, type ExitStatus, identify, isAlive, type ProcessIdentity, watchExit } from '../linux/process.ts'
 import { endCgroup } from './end.ts'
 import { noteInLog } from './notes.ts'
 import { findProgram, type RunAs } from './program.ts'
@@ -103,7 +104,7 @@ export async function startInstance(spec: InstanceSpec, onEvent: (event: Instanc
 
 /**
  * Takes over what an earlier daemon started. A worker that ended meanwhile brings its `exit` event, status unknown unless the kernel still
- * knows; one whose identity is null, or that is not in the list, is merely down.
+ * knows; one that was started again and not written down any more is found in its cgroup; others are merely down.
  */
 export function adoptInstance(
   spec: InstanceSpec,
@@ -114,7 +115,23 @@ export function adoptInstance(
   }[],
   onEvent: (event: InstanceEvent) => void,
 ): Instance {
-  return supervise(spec, workers, onEvent).instance
+  const adopted = Array.from({ length: spec.workers }, (_, index) => {
+    const worker = index + 1
+    const { identity = null, restarts = 0 } = workers.find((one) => one.worker === worker) ?? {}
+    if (identity !== null && isAlive(identity)) return { worker, identity, restarts }
+    const found = leaderIn(join(spec.cgroup, `w${worker}`))
+    return { worker, identity: found ?? identity, restarts: found === null ? restarts : restarts + 1 }
+  })
+  return supervise(spec, adopted, onEvent).instance
+}
+
+/** The process that was started in this cgroup: the oldest that leads a session of its own, as all do that {@link spawnProgram} starts. */
+function leaderIn(cgroup: string): ProcessIdentity | null {
+  const leaders = cgroupPids(cgroup)
+    .filter((pid) => processStat(pid)?.session === pid)
+    .flatMap((pid) => identify(pid) ?? [])
+    .filter(isAlive)
+  return leaders.toSorted((a, b) => a.startTime - b.startTime)[0] ?? null
 }
 
 /** What is known of one worker; it changes. */

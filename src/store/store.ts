@@ -19,7 +19,7 @@ export interface Store {
  */
 export function openStore(file: string, onLost: (error: Error) => void): Store {
   const database = openDatabase(file)
-  const { must, may } = createWriting(file, onLost)
+  const { must, may, durably } = createWriting(database, file, onLost)
   const apps = openApps(database)
   const operations = openOperations(database)
   const events = openEvents(database)
@@ -36,7 +36,8 @@ export function openStore(file: string, onLost: (error: Error) => void): Store {
       ...operations,
       begin: must(operations.begin),
       step: must(operations.step),
-      end: may(operations.end),
+      // Whoever asked is told it next.
+      end: may(durably(operations.end)),
       note: may(operations.note),
       cut: may(operations.cut),
     },

@@ -3,16 +3,17 @@ import { execFile, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { createClient } from '../../src/client/client.ts'
 import type { Progress } from '../../src/core/documents.ts'
 import { CutoverError } from '../../src/core/errors.ts'
 import { startDaemon } from '../../src/daemon/daemon.ts'
+import type { Place } from '../../src/daemon/place.ts'
 import { daemonHere, temporaryHome } from '../support/daemons.ts'
 import { chatter, createSmallEngine } from '../support/small-engine.ts'
 
@@ -85,13 +86,53 @@ test('an interruption that comes before the daemon does is not lost', { timeout:
   await assert.rejects(operate(waits, { ...quiet, interrupt: AbortSignal.abort() }), { kind: 'failed' })
 })
 
-test('a client that goes away interrupts its deploy', { timeout: 30_000 }, async (t) => {
+test('a deploy whose client has gone for good is interrupted after a while', { timeout: 30_000 }, async (t) => {
   const { engine, place } = await daemonHere(t)
-  const asked = request({ socketPath: place.socket, path: '/deploy', method: 'POST', agent: false })
-  asked.setHeader('content-type', 'application/json').on('error', () => {})
-  asked.on('response', (answer) => answer.once('data', () => asked.destroy()).on('error', () => {}))
-  asked.end(JSON.stringify({ directory: '/srv/waits', path: '/bin' }))
+  const began = performance.now()
+  await beginAndGo(place)
   await until(() => engine.deeds.includes('interrupted waits'))
+  assert(performance.now() - began > 4000, 'nobody could come back')
+})
+
+test('whoever asks for the same deploy soon after its client has gone gets that one', {
+  timeout: 30_000,
+}, async (t) => {
+  const { client, engine, place } = await daemonHere(t)
+  await beginAndGo(place)
+  const interrupt = new AbortController()
+  const said: Progress[] = []
+  const onProgress = (progress: Progress) => {
+    said.push(progress)
+    if (said.length > 2) interrupt.abort()
+  }
+  await assert.rejects(client.operate(waits, { onProgress, interrupt: interrupt.signal }), /was interrupted/)
+  assert.match(JSON.stringify(said[0]), /had lost its client; it goes on/)
+  assert.equal(said[1]?.type, 'release', 'what was told before is told again')
+  assert.deepEqual(
+    engine.deeds.filter((deed) => deed.includes('waits')),
+    ['deploy waits by root', 'interrupted waits'],
+  )
+})
+
+test('a client whose connection breaks comes back by itself, and hears nothing twice', {
+  timeout: 30_000,
+}, async (t) => {
+  const { engine, place } = await daemonHere(t)
+  const proxy = await proxyOf(t, place)
+  const client = createClient({ place: proxy.place, start: null })
+  const interrupt = new AbortController()
+  const said: Progress['type'][] = []
+  const onProgress = ({ type }: Progress) => {
+    said.push(type)
+    if (type !== 'warning') return
+    proxy.cut()
+    setTimeout(() => interrupt.abort(), 500)
+  }
+  await assert.rejects(client.operate(waits, { onProgress, interrupt: interrupt.signal }), /was interrupted/)
+  assert.equal(said.filter((type) => type === 'warning').length, 1)
+  assert.equal(said.filter((type) => type === 'release').length, 1)
+  assert.equal(engine.deeds.filter((deed) => deed === 'deploy waits by root').length, 1)
+  assert(proxy.connections() >= 2, 'it came back')
 })
 
 test('a daemon that leaves interrupts what runs, tells how it ended, and is gone', { timeout: 30_000 }, async (t) => {
@@ -151,8 +192,9 @@ test('a client that does not read holds up no deploy, and still gets every step'
     .map((line) => JSON.parse(line))
   assert.equal(said.filter(({ type }) => type === 'end').length, 2)
   assert.equal(said.at(-1)?.type, 'receipt')
-  const output = said.filter(({ type }) => type === 'output').length
-  const leftOut = said.flatMap((progress) => (progress.type === 'warning' ? [Number.parseInt(progress.text, 10)] : []))
+  const lines = said.flatMap((progress) => (progress.type === 'output' ? [progress.line] : []))
+  const leftOut = lines.flatMap((line) => Number(/^\((\d+) lines are left out here\)$/.exec(line)?.[1] ?? 0))
+  const output = lines.length - leftOut.filter((count) => count > 0).length
   assert(output < chatter / 2, `${output} lines were kept for somebody who did not read`)
   assert.equal(output + leftOut.reduce((sum, lines) => sum + lines, 0), chatter)
 })
@@ -261,3 +303,34 @@ test('a peer that sends nonsense, or nothing, disturbs nobody', async (t) => {
   nonsense.end('\0\0\0 nonsense\r\n\r\n')
   assert.equal((await client.daemon())?.pid, process.pid)
 })
+
+/** Begins the deploy that waits, and goes as soon as the daemon answers. */
+async function beginAndGo({ socket }: Place): Promise<void> {
+  const asked = request({ socketPath: socket, path: '/deploy', method: 'POST', agent: false })
+  asked.setHeader('content-type', 'application/json').on('error', () => {})
+  asked.end(JSON.stringify({ directory: waits.directory, path: waits.path }))
+  const [answer] = await once(asked, 'response')
+  answer.on('error', () => {})
+  await once(answer, 'data')
+  asked.destroy()
+}
+
+/** A socket that leads to the daemon's, and can cut whoever is connected. */
+async function proxyOf(t: TestContext, place: Place) {
+  const socket = join(place.home, 'proxy.sock')
+  const open = new Set<Socket>()
+  let connections = 0
+  const server = createServer((client) => {
+    connections++
+    const daemon = connect(place.socket)
+    for (const one of [client, daemon]) open.add(one.on('error', () => {}))
+    client.pipe(daemon).pipe(client)
+  })
+  server.listen(socket)
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const cut = () => {
+    for (const one of open) one.destroy()
+  }
+  return { place: { ...place, socket }, cut, connections: () => connections }
+}

@@ -35,3 +35,9 @@ export function counterOf(node: TestNode, name: (typeof counterNames)[number]): 
   using kernel = openKernel(pinsOf(node) ?? '')
   return Number(kernel.maps.counters.get(u32(counterNames.indexOf(name)))?.readBigUInt64LE(0) ?? 0n)
 }
+
+/** The release that the kernel gives new connections of the app to; 0: none. */
+export function wordOf(node: TestNode, slot: number): number {
+  using kernel = openKernel(pinsOf(node) ?? '')
+  return kernel.maps.apps.get(u32(slot))?.readUInt16LE(0) ?? 0
+}

@@ -3,8 +3,10 @@
  * the engine that is not listed here as mere reading is one by itself, so that a new step is a new point.
  */
 import { existsSync } from 'node:fs'
-import { basename } from 'node:path'
+import { basename, dirname } from 'node:path'
+import { type AppState, activeOf } from '../../src/core/app.ts'
 import type { OperationKind } from '../../src/core/documents.ts'
+import type { ReleaseNumber } from '../../src/core/words.ts'
 import type { Parts } from '../../src/engine/parts.ts'
 import type { Instance, InstanceSpec } from '../../src/instances/instance.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -20,10 +22,9 @@ type Names<T> = {
 
 /** The parts, each deed of which is told before it is done. */
 export function withPoints(parts: Parts, at: AtPoint): Parts {
-  let release = 0
-  let about = ''
+  let roles: Readonly<Record<ReleaseNumber, string>> = {}
   /** Which release, by its part in the operation. */
-  const who = (number: number | null): string => (number === release ? about : 'another release')
+  const who = (number: number | null): string => roles[number ?? 0] ?? 'the release'
   const ofRef = (ref: ReleaseRef): string => who(ref.release)
   const ofCgroup = (path: string): string => who(releaseIn(path))
 
@@ -36,6 +37,7 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       state: null,
       config: null,
       workers: null,
+      uids: null,
       open: () => 'the app is written down',
       change: (_, event) => `"${event.type}" is written down${'release' in event ? ` of ${who(event.release)}` : ''}`,
       keepWorkers: (_, number, workers) =>
@@ -49,9 +51,8 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       unfinished: null,
       knows: null,
       history: null,
-      begin: (_, kind, number) => {
-        release = number ?? 0
-        about = roles[kind as OperationKind] ?? 'the release'
+      begin: (app, kind, number) => {
+        roles = rolesIn(opened.apps.state(app), kind, number ?? 0)
         return `the ${kind} is written down`
       },
       step: (_, step) => `the step ${step} is written down`,
@@ -89,15 +90,15 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
     })
 
   const instance = (started: Instance, spec: InstanceSpec): Instance => {
-    const its = ofCgroup(spec.cgroup)
+    const its = () => ofCgroup(spec.cgroup)
     const told = guarded('instance', started, at, {
       workers: null,
       pids: null,
       abandon: null,
-      keepAlive: () => `the workers of ${its} are kept alive`,
-      stop: () => `the processes of ${its} are told to end`,
+      keepAlive: () => `the workers of ${its()} are kept alive`,
+      stop: () => `the processes of ${its()} are told to end`,
     })
-    return { ...told, stop: () => inTheMiddle(`the processes of ${its} end`, at, told.stop(), () => true) }
+    return { ...told, stop: () => inTheMiddle(`the processes of ${its()} end`, at, told.stop(), () => true) }
   }
   /** What happens to a worker, before anything is made of it. */
   const heard =
@@ -135,10 +136,15 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
     files: {
       ...guarded('files', parts.files, at, {
         keepEnvironment: () => 'the environment is kept',
+        toDisk: () => 'its files are made sure of on the disk',
         removeLeftovers: () => 'what was left over is removed',
-        removeTree: (path) => `the folder ${basename(path)} is removed`,
         removeFile: () => 'a file of a log is removed',
       }),
+      removeTree: (path) => {
+        const folder = basename(dirname(path))
+        at(`before the app's ${folder} are removed`)
+        return inTheMiddle(`the app's ${folder} are removed`, at, parts.files.removeTree(path), () => true)
+      },
       copy: (request) => {
         at('before the folder is copied')
         return inTheMiddle('the folder is copied', at, parts.files.copy(request), () =>
@@ -166,12 +172,16 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
   }
 }
 
-const roles: Readonly<Record<OperationKind, string>> = {
-  deploy: 'the new release',
-  rollback: 'the release gone back to',
-  stop: 'the active release',
-  start: 'the active release',
-  remove: 'the active release',
+/** What each release is to the operation. */
+function rolesIn(state: AppState, kind: OperationKind, release: ReleaseNumber): Readonly<Record<number, string>> {
+  const moved = kind === 'deploy' || kind === 'rollback'
+  const others = state.releases.map(({ number }) => [number, moved ? 'an older release' : 'the standby'])
+  const former = moved ? 'the former release' : 'the active release'
+  return {
+    ...Object.fromEntries(others),
+    [activeOf(state)?.number ?? 0]: former,
+    ...(moved && { [release]: kind === 'deploy' ? 'the new release' : 'the release gone back to' }),
+  }
 }
 
 /** From `…/APP.vN`, `…/APP.vN/wK`, `…/APP/vN`. */

@@ -1,14 +1,14 @@
 /** Everything that changes something. Each answers with its progress, one document a line, and ends with the receipt or the error. */
+import { randomUUID } from 'node:crypto'
 import { Hono, type Context as Request } from 'hono'
 import * as z from 'zod'
 import type { Actor, Progress, Receipt } from '../../core/documents.ts'
-import { CutoverError } from '../../core/errors.ts'
+import { CutoverError, refusal } from '../../core/errors.ts'
 import type { Report } from '../../engine/engine.ts'
 import { appName, type Context, type Environment, releaseNumber, valid } from '../context.ts'
 import { operationHeader } from '../headers.ts'
 import { ndjson } from '../ndjson.ts'
 import { exitCodeOf, problemOf } from '../problem.ts'
-import { createProgressQueue } from '../progress-queue.ts'
 
 const deploy = z.object({
   directory: z.string().startsWith('/').max(4096),
@@ -21,23 +21,31 @@ const oneApp = z.object({ app: appName })
 const cutShort =
   'The daemon ended before this did. Traffic does not pass through it and goes on; the next one finishes this or undoes it. What became of it: cutover history'
 
+const goesOn: Progress = {
+  type: 'warning',
+  text: 'this was under way and had lost its client; it goes on with the files that it has',
+}
+
 type Act = (by: Actor, report: Report, signal: AbortSignal) => Promise<Receipt>
 
 export function operationRoutes(context: Context) {
   const { engine, operations } = context
 
-  /** Starts the operation at once and streams what it says, to whoever still listens. */
-  const run = (request: Request<Environment>, act: Act): Response => {
-    const queue = createProgressQueue()
-    const id = request.req.header(operationHeader) ?? null
-    operations
-      .run(id, request.req.raw.signal, (signal) => act(request.get('actor'), queue.push, signal))
-      .then(
-        (receipt) => queue.push({ type: 'receipt', receipt }),
-        (error: unknown) => queue.push(asProgress(error)),
-      )
-      .finally(queue.end)
-    return ndjson(queue, asProgress)
+  /** Starts the operation at once and streams what it says. One that lost the client who wanted the same is gone on with. */
+  const run = (request: Request<Environment>, wish: object, act: Act): Response => {
+    const { watch, resumed } = operations.begin({
+      id: request.req.header(operationHeader) ?? randomUUID(),
+      what: JSON.stringify([request.req.path, wish]),
+      act: async (report, signal) => {
+        try {
+          return { type: 'receipt', receipt: await act(request.get('actor'), report, signal) }
+        } catch (error) {
+          return asProgress(error)
+        }
+      },
+    })
+    const said = watch(0, request.req.raw.signal)
+    return ndjson(resumed ? after(goesOn, said) : said, asProgress)
   }
 
   const asProgress = (error: unknown): Progress => {
@@ -49,21 +57,31 @@ export function operationRoutes(context: Context) {
 
   return new Hono<Environment>()
     .post('/deploy', valid('json', deploy), (c) =>
-      run(c, (by, report, signal) => engine.deploy(c.req.valid('json'), by, report, signal)),
+      run(c, c.req.valid('json'), (by, report, signal) => engine.deploy(c.req.valid('json'), by, report, signal)),
     )
     .post('/rollback', valid('json', rollback), (c) =>
-      run(c, (by, report, signal) => engine.rollback(c.req.valid('json'), by, report, signal)),
+      run(c, c.req.valid('json'), (by, report, signal) => engine.rollback(c.req.valid('json'), by, report, signal)),
     )
     .post('/stop', valid('json', oneApp), (c) =>
-      run(c, (by, report) => engine.stop(c.req.valid('json').app, by, report)),
+      run(c, c.req.valid('json'), (by, report) => engine.stop(c.req.valid('json').app, by, report)),
     )
     .post('/start', valid('json', oneApp), (c) =>
-      run(c, (by, report) => engine.start(c.req.valid('json').app, by, report)),
+      run(c, c.req.valid('json'), (by, report) => engine.start(c.req.valid('json').app, by, report)),
     )
     .post('/remove', valid('json', oneApp), (c) =>
-      run(c, (by, report) => engine.remove(c.req.valid('json').app, by, report)),
+      run(c, c.req.valid('json'), (by, report) => engine.remove(c.req.valid('json').app, by, report)),
     )
     .post('/interrupt', valid('json', z.object({ operation: z.string().max(100) })), (c) =>
       c.json({ interrupted: operations.interrupt(c.req.valid('json').operation) }),
     )
+    .get('/operations/:id', valid('query', z.object({ known: z.coerce.number().int().min(0) })), (c) => {
+      const watch = operations.find(c.req.param('id'))
+      if (watch === null) throw refusal('This daemon does not know that operation.')
+      return ndjson(watch(c.req.valid('query').known, c.req.raw.signal), asProgress)
+    })
+}
+
+async function* after(first: Progress, rest: AsyncIterable<Progress>): AsyncGenerator<Progress> {
+  yield first
+  yield* rest
 }
