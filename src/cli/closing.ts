@@ -1,11 +1,12 @@
 /** What is true after an operation: one sentence, and one of figures. */
 import type { Receipt } from '../core/documents.ts'
 import { named } from '../core/words.ts'
-import { counted, elapsed, portList } from './text.ts'
+import { counted, elapsed, portList, printable } from './text.ts'
 
 /** Each a line for people. */
 export function closing(receipt: Receipt): string[] {
-  const { app, kind, release, previous, ports } = receipt
+  const { kind, release, previous, ports } = receipt
+  const app = printable(receipt.app)
   const live = `${app} ${named(release)} is live`
   const on = ports.length > 0 ? ` on ${portList(ports)}` : ''
   switch (kind) {

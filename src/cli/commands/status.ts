@@ -30,7 +30,7 @@ const right = [2, 3, 4, 5]
 /** `shop  :8080  steer` and a line a release, with what is wrong or under way below. */
 function linesOf(app: AppStatus, now: number): string[] {
   const ports = portList(app.ports.filter(({ declared }) => declared).map(({ port }) => port))
-  const heading = [app.app, ports, app.strategy, app.stopped ? 'stopped' : ''].filter(Boolean).join('  ')
+  const heading = [printable(app.app), ports, app.strategy, app.stopped ? 'stopped' : ''].filter(Boolean).join('  ')
   const rows = columns(
     app.releases.map((release) => cells(release, now)),
     right,
