@@ -84,6 +84,7 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       removeRelease: (ref) => `the kernel forgets ${ofRef(ref)}`,
       switchTo: (_, number) => (number === 0 ? 'new connections are refused' : `the switch to ${who(number)}`),
       park: () => 'the ports are held',
+      lend: () => 'the ports are lent to a user',
       unpark: () => 'what waits is handed on',
       closeParked: () => 'what waited too long is closed',
       destroy: () => "the kernel's part is taken away",
@@ -161,6 +162,7 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
     },
     cgroups: guarded('cgroups', parts.cgroups, at, {
       create: (path) => `the cgroup of ${ofCgroup(path)} is made`,
+      setOomScores: (path) => `the processes of ${ofCgroup(path)} get their oom scores`,
       kill: (path) => `what is left in the cgroup of ${ofCgroup(path)} is killed`,
       remove: (path) =>
         releaseIn(path) === null ? "Cutover's cgroup is removed" : `the cgroup of ${ofCgroup(path)} is removed`,
