@@ -30,7 +30,7 @@ export function reach(place: Place, start: ((place: Place) => Promise<void>) | n
     try {
       return await askOver(place.socket, ...what)
     } catch (error) {
-      if (!isNobodyThere(error)) throw explained(error, place)
+      if (!isNobodyThere(error) && !mayAskAgain(ask, error)) throw explained(error, place)
     }
     if (start === null) throw new NoDaemon(place)
     await start(place)
@@ -38,13 +38,18 @@ export function reach(place: Place, start: ((place: Place) => Promise<void>) | n
   }
 }
 
+/** A daemon that ends before it has answered a question: the next one knows the answer as well. What changes something is never asked twice. */
+const mayAskAgain = ({ method = 'GET' }: RequestInit, error: unknown): boolean => method === 'GET' && isCut(error)
+
+const isCut = (error: unknown): boolean => ['ECONNRESET', 'EPIPE'].includes(codeOf(error))
+
 async function askSoon(place: Place, url: string, ask: Ask): Promise<Response> {
   const deadline = performance.now() + patienceMs
   for (;;) {
     try {
       return await askOver(place.socket, url, ask)
     } catch (error) {
-      if (!isNobodyThere(error)) throw explained(error, place)
+      if (!isNobodyThere(error) && !mayAskAgain(ask, error)) throw explained(error, place)
       if (performance.now() > deadline)
         throw new CutoverError(
           'unreachable',
@@ -58,7 +63,7 @@ async function askSoon(place: Place, url: string, ask: Ask): Promise<Response> {
 function explained(error: unknown, place: Place): unknown {
   const code = codeOf(error)
   if (code === 'EACCES' || code === 'EPERM') return new CutoverError('unreachable', whoMay(place), { cause: error })
-  if (code === 'ECONNRESET' || code === 'EPIPE')
+  if (isCut(error))
     return new CutoverError('unknown', 'The daemon ended before it answered. What is true now: cutover status', {
       cause: error,
     })

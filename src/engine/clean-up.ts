@@ -41,9 +41,18 @@ export function writeFailure(node: Node, app: AppName, release: ReleaseNumber, r
 
 const againMs = 1000
 
-/** Removes the files of a release. */
-export const removeFiles = (node: Node, app: AppName, release: ReleaseNumber): Promise<string[]> =>
-  tried(node, `remove ${node.home.release(app, release)}`, () => node.files.remove(node.home.release(app, release)))
+/** Removes the files of a release, which nothing wants any more. What cannot be done now is tried again; what is left then the next daemon removes. */
+export async function removeFiles(node: Node, app: AppName, release: ReleaseNumber, tries = 1): Promise<string[]> {
+  const directory = node.home.release(app, release)
+  const problems = await tried(node, `remove ${directory}`, () => node.files.remove(directory))
+  if (problems.length > 0 && tries < mostTries)
+    setTimeout(() => {
+      if (!node.closing.aborted) void removeFiles(node, app, release, tries + 1)
+    }, againMs * tries).unref()
+  return problems
+}
+
+const mostTries = 10
 
 /** Runs the act; a failure becomes a sentence, in the daemon's log and in the result. */
 export async function tried(node: Node, doing: string, act: () => Promise<unknown> | unknown): Promise<string[]> {

@@ -61,6 +61,20 @@ test('a request that makes no sense is wrong usage', async (t) => {
   await assert.rejects(client.operate({ kind: 'rollback', app: 'shop', to: 0 }, quiet), { kind: 'usage' })
 })
 
+test('a question that a daemon did not live to answer is asked of the next; a wish is not', async (t) => {
+  const place = temporaryHome(t)
+  mkdirSync(place.home, { recursive: true })
+  const dying = createServer((socket) => socket.once('data', () => socket.destroy()))
+  await once(dying.listen(place.socket), 'listening')
+  const start = async () => {
+    dying.close()
+    await daemonHere(t, place)
+  }
+  const client = createClient({ place, start })
+  await assert.rejects(client.operate({ kind: 'rollback', app: 'shop' }, quiet), { kind: 'unknown' })
+  assert.equal((await client.status()).schema, 1)
+})
+
 test('an interrupted deploy still says what is true', { timeout: 30_000 }, async (t) => {
   const { client, engine } = await daemonHere(t)
   const interrupt = new AbortController()

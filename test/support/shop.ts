@@ -81,13 +81,16 @@ export async function assertFailed(
 }
 
 /** Of a release that was given up there is only its log. */
-export function assertNothingLeft({ cgroup, place }: TestNode, release: number, app = 'shop'): void {
-  assert.equal(existsSync(join(cgroup, `${app}.v${release}`)), false, 'its cgroup is left')
+export function assertNothingLeft(node: TestNode, release: number, app = 'shop'): void {
+  assert.equal(existsSync(join(node.cgroup, `${app}.v${release}`)), false, 'its cgroup is left')
+  assert.deepEqual(filesLeft(node, release, app), [], 'files of it are left')
+}
+
+/** What there is of its files, and of those kept beside it. */
+export function filesLeft({ place }: TestNode, release: number, app = 'shop'): string[] {
   const releases = join(place.home, 'releases', app)
-  const left = existsSync(releases)
-    ? readdirSync(releases).filter((name) => name.startsWith(`v${release}.`) || name === `v${release}`)
-    : []
-  assert.deepEqual(left, [], 'files of it are left')
+  if (!existsSync(releases)) return []
+  return readdirSync(releases).filter((name) => name.startsWith(`v${release}.`) || name === `v${release}`)
 }
 
 /** The lines that a release wrote. */

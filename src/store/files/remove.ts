@@ -9,14 +9,15 @@ import { at, itself, look, openFolder } from './handles.ts'
 import { inParallel } from './parallel.ts'
 
 /**
- * Removes a release's directory and what is kept beside it, in one step for whoever looks: it is renamed, then taken apart. What is
- * `shared` stays, links are never followed. A release that is not there is no error.
+ * Removes a release's directory, or half a copy, and what is kept beside it, in one step for whoever looks: it is renamed, then taken apart.
+ * What is `shared` stays, links are never followed. A release that is not there is no error.
  * @throws CutoverError if something of it could not be removed; the rest is, and {@link removeLeftovers} tries again.
  */
 export async function removeRelease(directory: string): Promise<void> {
   const doomed = `${directory}${removed}`
   try {
     await removeTree(doomed)
+    await removeTree(`${directory}${partial}`)
     await orMissing(rename(directory, doomed))
     await rm(environmentFile(directory), { force: true })
     await removeTree(doomed)
