@@ -1,14 +1,14 @@
 /** A start that fails in its last moment. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
 import { openEngine } from '../../src/engine/open.ts'
 import { type Parts, parts } from '../../src/engine/parts.ts'
-import { cgroupPids, cgroupRoot, killCgroup } from '../../src/linux/cgroup.ts'
+import { cgroupRoot, killCgroup } from '../../src/linux/cgroup.ts'
 import { openHome } from '../../src/store/home.ts'
 import { app, appFolder, whoAnswers } from '../support/app.ts'
 import { asRoot } from '../support/namespace.ts'
@@ -61,10 +61,13 @@ const withStep = (told: (step: string) => unknown): Parts => ({
   },
 })
 
-/** Returns when the processes have gone, before anybody else hears of it. */
+/**
+ * Returns when the processes have gone, before anybody else hears of it. A process leaves `cgroup.procs` before it has closed its files;
+ * `populated` says that it has.
+ */
 function kill(cgroup: string): void {
   killCgroup(cgroup)
   const deadline = performance.now() + 10_000
-  while (cgroupPids(cgroup).length > 0 && performance.now() < deadline)
+  while (/^populated 1$/m.test(readFileSync(join(cgroup, 'cgroup.events'), 'utf8')) && performance.now() < deadline)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
 }

@@ -87,6 +87,7 @@ export async function soak(t: TestContext, { cutovers, seed, tell }: SoakOptions
         await node.killDaemon()
         break
       case 'daemon at work': {
+        await node.app(app)
         const under = moved(node, draw.chance(0.5) ? 'deploy' : 'rollback', folder, draw).catch(onlyUnknown)
         await pause(draw.below(150))
         await node.killDaemon()

@@ -123,7 +123,7 @@ test('a command and a daemon of different versions say so on one line, and go on
     'const status: Status = { tomorrow: [1], schema,',
   )
   other.change(
-    'daemon/routes/operations.ts',
+    'daemon/operations.ts',
     'const queue = createProgressQueue()',
     "const queue = createProgressQueue(); queue.push({ type: 'tomorrow' })",
   )
