@@ -45,7 +45,9 @@ export function createApi(context: Context) {
     .route('/', operationRoutes(context))
     .post('/daemon/stop', valid('json', stop), async (c) => {
       const { all, when_quiet } = c.req.valid('json')
-      if (when_quiet) await context.operations.quiet(c.req.raw.signal)
+      const { signal } = c.req.raw
+      if (when_quiet) await context.operations.quiet(signal).catch(() => {})
+      if (signal.aborted) throw refusal('Whoever asked for the end of the daemon gave up waiting.')
       await context.leave({ all, by: c.get('actor') })
       return c.json({ schema: 1, stopped: true, all, pid: context.self.pid } as const)
     })

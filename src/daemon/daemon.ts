@@ -6,6 +6,7 @@ import { getRequestListener } from '@hono/node-server'
 import type { Actor } from '../core/documents.ts'
 import { refusal } from '../core/errors.ts'
 import type { Engine, Log } from '../engine/engine.ts'
+import type { EngineOptions } from '../engine/open.ts'
 import type { Descriptor } from '../linux/ffi.ts'
 import { createApi } from './api.ts'
 import { listenAt, stopListening } from './listen.ts'
@@ -13,12 +14,6 @@ import { takeLock } from './lock.ts'
 import { createOperations } from './operations.ts'
 import type { Place } from './place.ts'
 import { requireTrusted } from './trusted.ts'
-
-export interface EngineOptions {
-  readonly home: string
-  readonly version: string
-  readonly log: Log
-}
 
 export interface DaemonOptions {
   readonly place: Place
@@ -49,7 +44,7 @@ export async function startDaemon({ place, version, log, open, lock: own }: Daem
   mkdirSync(place.home, { recursive: true, mode: 0o755 })
   const lock = own ?? takeLock(place)
   try {
-    const engine = await open({ home: place.home, version, log })
+    const engine = await open({ home: place.home, log })
     return await serve(engine, lock, { place, version, log })
   } catch (error) {
     lock[Symbol.dispose]()

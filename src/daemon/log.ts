@@ -37,9 +37,11 @@ function beginAnew(file: string): void {
   const own = fstatSync(stdout)
   const named = statSync(file, { throwIfNoEntry: false })
   if (own.size < mostBytes || own.ino !== named?.ino || own.dev !== named.dev) return
+  const { O_WRONLY, O_APPEND, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants
+  // First of all: where there can be no new file the present one stays where it is, and this is tried again.
+  const next = openSync(`${file}.new`, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o640)
   renameSync(file, `${file}.old`)
-  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
-  const next = openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640)
+  renameSync(`${file}.new`, file)
   for (const stream of [stdout, stderr]) redirect(stream, next)
   closeSync(next)
 }

@@ -10,7 +10,12 @@ import { createProgressQueue } from './progress-queue.ts'
 /** How long an operation waits for somebody to watch it; also how long its end is kept for who comes late. */
 const patienceMs = 5000
 
-export interface Wish {
+const goesOn: Progress = {
+  type: 'warning',
+  text: 'this was under way and had lost its client; it goes on with the files that it has',
+}
+
+interface Wish {
   /** The name that its client gave it. */
   readonly id: string
   /** The same for two requests that want the same done. */
@@ -25,7 +30,7 @@ export interface Operations {
    * Where the same one runs and has lost its client, the new client gets that one.
    * @throws CutoverError `refused` once all are interrupted
    */
-  begin(wish: Wish): { readonly watch: Watching; readonly resumed: boolean }
+  begin(wish: Wish): Watching
   /** The operation of that name, if it runs or has ended a moment ago. */
   find(id: string): Watching | null
   /** False if no such operation runs (any more). */
@@ -42,6 +47,7 @@ export type Watching = (known: number, gone: AbortSignal) => AsyncIterable<Progr
 interface Running {
   readonly what: string
   readonly interrupt: () => void
+  readonly tell: (progress: Progress) => void
   readonly watch: Watching
   /** It goes on, and nobody watches. */
   readonly isLost: () => boolean
@@ -58,7 +64,7 @@ export function createOperations(): Operations {
     const signal = AbortSignal.any([interrupted.signal, ending.signal])
     const interrupt = () => interrupted.abort(new Error('interrupted'))
     const isLost = () => !signal.aborted && !told.isWatched()
-    const operation = { what, interrupt, watch: told.watch, isLost }
+    const operation = { what, interrupt, tell: told.tell, watch: told.watch, isLost }
     const forget = () => {
       for (const [id, one] of named) if (one === operation) named.delete(id)
     }
@@ -77,9 +83,10 @@ export function createOperations(): Operations {
     begin(wish) {
       if (ending.signal.aborted) throw refusal('The daemon is about to end. Nothing was begun: ask again.')
       const lost = [...named.values()].find((one) => one.what === wish.what && one.isLost())
+      lost?.tell(goesOn)
       const operation = lost ?? run(wish)
       named.set(wish.id, operation)
-      return { watch: operation.watch, resumed: lost !== undefined }
+      return operation.watch
     },
     find: (id) => named.get(id)?.watch ?? null,
     interrupt(id) {

@@ -12,6 +12,7 @@ import { cgroupId } from '../linux/cgroup.ts'
 import { describeExit } from '../linux/process.ts'
 import { maxAlive } from '../strategies/steer/layout.ts'
 import type { Listener } from '../strategies/steer/steering.ts'
+import { triedAtOnce } from './clean-up.ts'
 import { declare } from './declare.ts'
 import { type ReleaseSetup, setupOf } from './instance-spec.ts'
 import { keyOf, type Node, now, type Running, refOf } from './node.ts'
@@ -124,8 +125,11 @@ async function launch(
   const supervisor = supervisorOf(node, name, release)
   const instance = await node.instances.start(spec, (event) => {
     if (event.type === 'exit' && !broken.signal.aborted) {
-      const how = `pid ${event.pid} ${describeExit(event.status)}`
-      broken.abort(failure(`${how}${alsoListening(node, name, ports)}`))
+      let others = ''
+      triedAtOnce(node, 'look who else listens', () => {
+        others = alsoListening(node, name, ports)
+      })
+      broken.abort(failure(`pid ${event.pid} ${describeExit(event.status)}${others}`))
     }
     supervisor(event)
   })

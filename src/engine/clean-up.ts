@@ -60,8 +60,23 @@ export async function tried(node: Node, doing: string, act: () => Promise<unknow
     await act()
     return []
   } catch (error) {
-    const problem = `could not ${doing}: ${error instanceof Error ? error.message : String(error)}`
-    node.log.warn({ err: error }, problem)
-    return [problem]
+    return [problemOf(node, doing, error)]
   }
+}
+
+/** The same for what is done at once: false if it failed. */
+export function triedAtOnce(node: Node, doing: string, act: () => unknown): boolean {
+  try {
+    act()
+    return true
+  } catch (error) {
+    problemOf(node, doing, error)
+    return false
+  }
+}
+
+function problemOf(node: Node, doing: string, error: unknown): string {
+  const problem = `could not ${doing}: ${error instanceof Error ? error.message : String(error)}`
+  node.log.warn({ err: error }, problem)
+  return problem
 }

@@ -3,6 +3,7 @@ import type { AppEvent } from '../core/app.ts'
 import { activeOf, findRelease } from '../core/app.ts'
 import { type Actor, type OperationKind, type Receipt, schema } from '../core/documents.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
+import { triedAtOnce } from './clean-up.ts'
 import { type Drops, droppedSince, dropsAt, openConnections } from './connections.ts'
 import { declare } from './declare.ts'
 import { daemon } from './found.ts'
@@ -73,9 +74,10 @@ export function cutOver(
   const steering = node.steering()
   if (event !== null) node.store.apps.change(app, event)
   const us = steering.switchTo(ref.app, release, { hold: config.holdMs > 0 })
-  declare(node, app)
   instance.keepAlive()
-  weigh(node, app)
+  // Traffic has moved: what of the rest cannot be done now is no failure of the cutover.
+  triedAtOnce(node, `tell the kernel the ports of ${app}`, () => declare(node, app))
+  triedAtOnce(node, `set the oom scores of ${app}`, () => weigh(node, app))
   // What waits is handed on here and now; whoever comes late or waits at another address is looked after.
   void handOnWhatWaits(node, app)
   const from = previous === null || previous === release ? '' : `${named(previous)} → `

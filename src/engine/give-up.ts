@@ -1,7 +1,8 @@
 /** A release that was to go live and will not: what is left of it is taken away, and it is told why. */
 import { activeOf, findRelease } from '../core/app.ts'
+import { CutoverError } from '../core/errors.ts'
 import { isCandidate } from '../core/states.ts'
-import type { AppName, ReleaseNumber } from '../core/words.ts'
+import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import type { LeftOut } from '../store/files/survey.ts'
 import { cleanUp, tried, writeFailure } from './clean-up.ts'
 import type { Operation } from './cutover.ts'
@@ -30,10 +31,13 @@ export async function giveUp(node: Node, given: GivenUp): Promise<unknown> {
   const { app, release, operation, error, deployTimeoutMs, signal, leftOut, files } = given
   const { failed: step } = operation.steps
   const aborted = signal.aborted ? String(signal.reason?.message) : null
-  const explained = await explain(node, { app, release, step, error, deployTimeoutMs, aborted, leftOut })
-  const reason = reasonOf(explained, error)
   const state = node.store.apps.state(app)
-  if (activeOf(state)?.number !== release) {
+  const isWritten = activeOf(state)?.number === release
+  const explained = isWritten
+    ? notTold(app, release, error)
+    : await explain(node, { app, release, step, error, deployTimeoutMs, aborted, leftOut })
+  const reason = reasonOf(explained, error)
+  if (!isWritten) {
     const record = findRelease(state, release)
     if (record !== null && isCandidate(record.state)) {
       await cleanUp(node, app, release, { files })
@@ -45,3 +49,12 @@ export async function giveUp(node: Node, given: GivenUp): Promise<unknown> {
   node.store.events.add(`${operation.kind}-failed`, reason, app, release)
   return explained
 }
+
+/** It was written down as active, and the kernel refused to be told. */
+const notTold = (app: AppName, release: ReleaseNumber, error: unknown): CutoverError =>
+  new CutoverError(
+    'unknown',
+    `${app} ${named(release)} is written down as live, but the kernel could not be told so: ${error instanceof Error ? error.message : String(error)}. ` +
+      'Traffic is where it was. The next daemon makes the two agree: cutover daemon stop, then cutover status',
+    { cause: error },
+  )

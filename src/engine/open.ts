@@ -17,7 +17,6 @@ import { watchParked } from './waiting.ts'
 export interface EngineOptions {
   /** `$CUTOVER_HOME` */
   readonly home: string
-  readonly version: string
   readonly log: Log
 }
 

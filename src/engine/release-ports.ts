@@ -1,6 +1,7 @@
 /** Gives back what the kernel keeps for an app of which nothing is live. */
 import { activeOf, candidateOf } from '../core/app.ts'
 import type { AppName } from '../core/words.ts'
+import { triedAtOnce } from './clean-up.ts'
 import { declare } from './declare.ts'
 import { allRunning, type Node } from './node.ts'
 
@@ -18,11 +19,11 @@ export function releasePorts(node: Node, name: AppName): void {
   endSteeringIfUnused(node)
 }
 
-/** Leaves no pin, mount or cgroup on a node where no app is live or about to be. */
+/** Leaves no pin, mount or cgroup on a node where no app is live or about to be. What somebody keeps busy is left for the next time. */
 export function endSteeringIfUnused(node: Node): void {
   const used = node.store.apps.list().some(({ name }) => {
     const state = node.store.apps.state(name)
     return activeOf(state) !== null || candidateOf(state) !== null
   })
-  if (!used && node.running.size === 0) node.endSteering()
+  if (!used && node.running.size === 0) triedAtOnce(node, "take the kernel's part away", () => node.endSteering())
 }

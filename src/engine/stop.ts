@@ -1,7 +1,7 @@
 /** The outages that people ask for: stop, remove, and the end of everything. Each waits for requests in flight, up to `drain_timeout`. */
 import { activeOf } from '../core/app.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
-import { refusal } from '../core/errors.ts'
+import { CutoverError, failure, refusal } from '../core/errors.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { underWay } from './background.ts'
 import { tried } from './clean-up.ts'
@@ -23,7 +23,8 @@ export async function stop(node: Node, app: AppName, by: Actor, report: Report):
   const state = node.store.apps.state(app)
   const active = activeOf(state)
   if (active === null) throw refusal(`${app} has no live release: there is nothing to stop.`)
-  if (state.stopped) throw refusal(`${app} is stopped already. To start it again: cutover start ${app}`)
+  if (state.stopped && allRunning(node, app).length === 0)
+    throw refusal(`${app} is stopped already. To start it again: cutover start ${app}`)
   const steps = createSteps(report)
   report({ type: 'release', app, release: active.number, label: active.label })
   const operation = beginOperation(node, { app, release: active.number, kind: 'stop', step: 'stop', by, steps })
@@ -33,7 +34,7 @@ export async function stop(node: Node, app: AppName, by: Actor, report: Report):
 /** A stop that was written down, to its end. What a daemon before this one did of it is done again without harm. */
 export async function completeStop(node: Node, app: AppName, operation: Operation): Promise<Receipt> {
   const release = activeOf(node.store.apps.state(app))?.number ?? 0
-  const cut = await endProcesses(node, app, operation.steps)
+  const cut = await ended(node, app, operation)
   const receipt = withCut(receiptOf(node, operation, app, release, null), cut)
   node.store.operations.end(operation.id, 'done', `${app} ${named(release)} is stopped`, receipt)
   node.store.events.add('stop', `${app} is stopped; clients are refused`, app, release)
@@ -67,7 +68,7 @@ export async function completeRemove(
   const { slot } = node.store.apps.get(app)
   const state = node.store.apps.state(app)
   const serves = activeOf(state) !== null && (!state.stopped || allRunning(node, app).length > 0)
-  const cut = serves ? await endProcesses(node, app, operation.steps) : 0
+  const cut = serves ? await ended(node, app, operation) : 0
   const receipt = withCut(receiptOf(node, operation, app, release, null), cut)
   node.store.apps.change(app, { type: 'remove', at: now() })
   node.steering().removeApp(slot)
@@ -86,10 +87,14 @@ export async function completeRemove(
 export async function shutdown(node: Node, by: Actor): Promise<void> {
   node.shuttingDown.abort(new Error('every app ends'))
   await Promise.all(underWay(node, ['start', 'stop', 'remove', 'retire']))
+  const failures: unknown[] = []
   for (const { name } of node.store.apps.list()) {
     const state = node.store.apps.state(name)
-    if (activeOf(state) !== null && !state.stopped) await stop(node, name, by, () => {})
+    // One that does not end must not keep the others running.
+    if (activeOf(state) !== null && (!state.stopped || allRunning(node, name).length > 0))
+      await stop(node, name, by, () => {}).catch((error: unknown) => failures.push(error))
   }
+  if (failures.length > 0) throw failures[0]
   await Promise.all(underWay(node, ['drain', 'prune', 'hold']))
   node.endSteering()
 }
@@ -113,9 +118,25 @@ export async function endProcesses(node: Node, app: AppName, steps: Steps): Prom
     const cut = running === null ? 0 : await untilQuiet(node, running, running.config.drainTimeoutMs)
     await takeDown(node, app, active)
     await retirements(node, app)
+    const left = allRunning(node, app).map(
+      ({ release, instance }) => `${named(release)} (${instance.pids().join(', ')})`,
+    )
+    if (left.length > 0) throw failure(`processes of ${left.join(' and ')} did not end although they were killed`)
     return { cut, text: `${pids} processes ended${cut > 0 ? `, ${cut} connections cut after drain_timeout` : ''}` }
   })
   return cut
+}
+
+/** The same within an operation, which fails with it: clients stay refused, and the operation may be asked for again. */
+async function ended(node: Node, app: AppName, { id, kind, steps }: Operation): Promise<number> {
+  try {
+    return await endProcesses(node, app, steps)
+  } catch (error) {
+    if (!(error instanceof CutoverError)) throw error
+    const text = `The ${kind} of ${app} did not end: ${error.message.replace(/\.$/, '')}. Clients are refused; ask again once they have ended.`
+    node.store.operations.end(id, 'failed', text)
+    throw failure(text, { details: error.details, cause: error })
+  }
 }
 
 const withCut = (receipt: Receipt, cut: number): Receipt => ({ ...receipt, lost: { ...receipt.lost, cut } })

@@ -6,10 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { activeOf } from '../core/app.ts'
 import { type AppName, named } from '../core/words.ts'
 import { inBackground } from './background.ts'
+import { triedAtOnce } from './clean-up.ts'
 import { type Node, type Running, runningOf } from './node.ts'
 
 const shortestLookMs = 20
 const longestLookMs = 50
+/** After a look that failed. */
+const againMs = 500
 
 /** Nobody is told when the kernel parks a connection; a counter in its map says so, which takes a microsecond to read. */
 const counterLookMs = 200
@@ -21,10 +24,10 @@ export function watchParked(node: Node): Disposable {
     const steering = node.openedSteering()
     const parked = steering?.counters().parked ?? 0
     if (steering === null || parked === seen) return
-    seen = parked
     for (const { name, slot } of node.store.apps.list()) if (steering.parked(slot) > 0) void handOnWhatWaits(node, name)
+    seen = parked
   }
-  const timer = setInterval(look, counterLookMs).unref()
+  const timer = setInterval(() => triedAtOnce(node, 'look for clients that wait', look), counterLookMs).unref()
   return { [Symbol.dispose]: () => clearInterval(timer) }
 }
 
@@ -33,27 +36,42 @@ export const handOnWhatWaits = (node: Node, app: AppName): Promise<void> =>
   inBackground(node, `hold ${app}.`, () => handOn(node, app))
 
 async function handOn(node: Node, name: AppName): Promise<void> {
+  let whole = true
   for (let looks = 1; !node.closing.aborted; looks++) {
-    const app = node.store.apps.find(name)
-    const state = app === null ? null : node.store.apps.state(name)
-    const active = state === null ? null : activeOf(state)
-    if (app === null || active === null || state?.stopped) return
-    const steering = node.steering()
-    const running = runningOf(node, name, active.number)
-    const waited = running === null ? 0 : steering.unpark(app.slot)
-    if (waited > 0) {
-      const text = `${waited} connections had waited for ${name} ${named(active.number)}`
-      node.store.events.add('handed-on', text, name, active.number)
+    let over = false
+    const look = () => {
+      // What failed half way may have left an address that nobody holds.
+      const slot = whole ? undefined : node.store.apps.find(name)?.slot
+      if (slot !== undefined) node.steering().park(slot)
+      over = isNobodyLeft(node, name)
     }
-    if (running !== null && listensEverywhere(node, running) && steering.parked(app.slot) === 0) return
-    const closed = steering.closeParked(app.slot)
-    if (closed > 0) {
-      const text = `${closed} connections had waited longer than hold and were closed`
-      node.store.events.add('held-too-long', text, name, active.number)
-      node.store.operations.note(name, 'worker', active.number, 'failed', text)
-    }
-    await sleep(Math.min(shortestLookMs * looks, longestLookMs), undefined, { signal: node.closing })
+    whole = triedAtOnce(node, `look after the clients that wait for ${name}`, look)
+    if (over) return
+    await sleep(whole ? Math.min(shortestLookMs * looks, longestLookMs) : againMs, undefined, { signal: node.closing })
   }
+}
+
+/** Hands on what can be, and closes what has waited too long. True when there is nothing more to look after. */
+function isNobodyLeft(node: Node, name: AppName): boolean {
+  const app = node.store.apps.find(name)
+  const state = app === null ? null : node.store.apps.state(name)
+  const active = state === null ? null : activeOf(state)
+  if (app === null || active === null || state?.stopped) return true
+  const steering = node.steering()
+  const running = runningOf(node, name, active.number)
+  const waited = running === null ? 0 : steering.unpark(app.slot)
+  if (waited > 0) {
+    const text = `${waited} connections had waited for ${name} ${named(active.number)}`
+    node.store.events.add('handed-on', text, name, active.number)
+  }
+  if (running !== null && listensEverywhere(node, running) && steering.parked(app.slot) === 0) return true
+  const closed = steering.closeParked(app.slot)
+  if (closed > 0) {
+    const text = `${closed} connections had waited longer than hold and were closed`
+    node.store.events.add('held-too-long', text, name, active.number)
+    node.store.operations.note(name, 'worker', active.number, 'failed', text)
+  }
+  return false
 }
 
 /** Whether somebody listens for the release on each declared port. */

@@ -269,7 +269,11 @@ function supervise(
         if (slot.identity === null && !slot.reviving) void revive(slot, restartDelayMs(slot.exits++))
     },
     stop: () => {
-      stopped ??= stop()
+      // What hung in the kernel may end later: whoever asks again tries again.
+      stopped ??= stop().catch((error: unknown) => {
+        stopped = null
+        throw error
+      })
       return stopped
     },
     abandon: () => {

@@ -5,7 +5,7 @@ import { keptOf } from './log-hole.ts'
 import { ownLine } from './notes.ts'
 
 /** Longer lines come in pieces of this many bytes. */
-export const maxLineBytes = 65_536
+const maxLineBytes = 65_536
 
 const blockBytes = 65_536
 const newline = 0x0a

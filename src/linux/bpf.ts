@@ -25,7 +25,7 @@ export const command = {
 } as const
 
 /** What a program is for, by the name of its section in the object file; enum bpf_prog_type and bpf_attach_type. */
-export const programKinds = {
+const programKinds = {
   sk_lookup: { type: 30, attach: 36 },
   'sk_reuseport/migrate': { type: 21, attach: 40 },
   'cgroup/bind4': { type: 18, attach: 8 },

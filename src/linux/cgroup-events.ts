@@ -1,6 +1,7 @@
 /** Waiting for the end of all processes of a cgroup. See `cgroup.events` in the kernel's admin-guide/cgroup-v2. */
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
 import { join } from 'node:path'
+import { isGone } from './cgroup.ts'
 
 /**
  * Resolves true as soon as no process is left in the cgroup and below it (or it does not exist), false when the signal aborts first.
@@ -43,6 +44,3 @@ function populated(file: string): boolean {
     throw error
   }
 }
-
-const isGone = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV')

@@ -97,5 +97,6 @@ export function cgroupOf(pid: Pid): string {
 
 const ownCgroup = (): string => cgroupOf(process.pid)
 
-const isGone = (error: unknown): boolean =>
+/** The cgroup does not exist (any more). */
+export const isGone = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV')

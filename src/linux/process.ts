@@ -21,7 +21,7 @@ export interface ExitStatus {
   readonly signal: NodeJS.Signals | null
 }
 
-export const unknownExit: ExitStatus = { code: null, signal: null }
+const unknownExit: ExitStatus = { code: null, signal: null }
 
 /** `exited with code 1`, `was ended by SIGKILL`, `exited`. */
 export const describeExit = ({ code, signal }: ExitStatus): string =>

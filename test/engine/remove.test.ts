@@ -7,9 +7,7 @@ import { openHome } from '../../src/store/home.ts'
 import { openStore } from '../../src/store/store.ts'
 import { asRoot } from '../support/namespace.ts'
 import { temporaryDirectory } from '../support/workspace.ts'
-
-const by = { uid: 0, name: 'ann', from: null }
-const log = { info() {}, warn() {}, error() {} }
+import { by, log } from './in-process.ts'
 
 test('an app whose first deploy ended before its release was written down can be removed', {
   skip: asRoot,
@@ -18,7 +16,7 @@ test('an app whose first deploy ended before its release was written down can be
   const store = openStore(openHome(home).database, assert.fail)
   store.apps.open('shop', '/srv/shop')
   store.close()
-  const engine = await openEngine({ home, version: 'test', log })
+  const engine = await openEngine({ home, log })
   try {
     assert.deepEqual((await engine.remove('shop', by, () => {})).ports, [])
     assert.deepEqual(engine.status(), [])

@@ -1,40 +1,29 @@
 /** A start that fails in its last moment. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import process from 'node:process'
 import { test } from 'node:test'
-import { openEngine } from '../../src/engine/open.ts'
 import { type Parts, parts } from '../../src/engine/parts.ts'
-import { cgroupRoot, killCgroup } from '../../src/linux/cgroup.ts'
-import { openHome } from '../../src/store/home.ts'
+import { killCgroup } from '../../src/linux/cgroup.ts'
 import { app, appFolder, whoAnswers } from '../support/app.ts'
 import { asRoot } from '../support/namespace.ts'
+import { by, engineHome, inProcess } from './in-process.ts'
 
-const by = { uid: 0, name: 'ann', from: null }
 const report = () => {}
-const log = { info() {}, warn() {}, error() {} }
 
 test('a release that ends right before it gets the traffic is taken away, and can be started again', {
   skip: asRoot,
 }, async (t) => {
-  const home = mkdtempSync(join(tmpdir(), 'cutover-engine-'))
-  chmodSync(home, 0o755)
-  const worker = join(cgroupRoot(), `cutover-${openHome(home).id}`, `${app}.v1`, 'w1')
+  const place = engineHome()
+  const worker = join(place.cgroup, `${app}.v1`, 'w1')
   let ends = false
-  const engine = await openEngine(
-    { home, version: 'test', log },
+  const { engine, deploy } = await inProcess(
+    t,
     withStep((step) => ends && step === 'cutover' && kill(worker)),
+    place,
   )
-  t.after(async () => {
-    await engine.shutdown(by)
-    engine.close()
-    rmSync(home, { recursive: true })
-  })
-  const { signal } = new AbortController()
-  await engine.deploy({ directory: appFolder(t, { workers: 2 }), path: process.env.PATH ?? '' }, by, report, signal)
+  await deploy(appFolder(t, { workers: 2 }))
   await engine.stop(app, by, report)
 
   ends = true

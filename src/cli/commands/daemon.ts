@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { schema } from '../../core/documents.ts'
-import { failure, refusal } from '../../core/errors.ts'
-import { defaultPlace } from '../../daemon/place.ts'
+import { CutoverError, failure, refusal } from '../../core/errors.ts'
+import { defaultPlace, type Place } from '../../daemon/place.ts'
 import { requireTrusted } from '../../daemon/trusted.ts'
+import type { Descriptor } from '../../linux/ffi.ts'
 import { ownVersion } from '../../program.ts'
 import { confirm } from '../ask.ts'
 import { connect, connectToRunning, needRoot } from '../connect.ts'
@@ -36,25 +37,37 @@ const stopCommand = (): Command =>
     .addHelpText('after', '\nExamples:\n  cutover daemon stop\n  cutover daemon stop --all --yes')
     .action(stop)
 
-/**
- * Becomes the daemon, in the same process: whoever started this watches and ends it by its pid. The lock is kept all the while, so that no
- * other command can put a daemon between the former one and this.
- */
+/** Becomes the daemon, in the same process: whoever started this watches and ends it by its pid. */
 async function run(): Promise<void> {
   const place = defaultPlace()
   needRoot(place)
   requireTrusted(place.home)
   const { installProgram } = await import('../../daemon/program/install.ts')
   const [node, ...args] = await installProgram(place.home)
-  await takeOver()
-  const { takeLock } = await import('../../daemon/lock.ts')
   const { keepOnExec } = await import('../../linux/descriptors.ts')
-  const lock = takeLock(place)
+  const lock = await lockOfFormer(place)
   keepOnExec(lock)
   process.chdir('/')
   const environment = { ...process.env, CUTOVER_HOME: place.home }
   process.execve?.(node, [node, ...args, '--lock-fd', String(lock.fd)], environment)
 }
+
+/** With the lock no other command can start a daemon. Until then one may be quicker, as a daemon of the former version: that one is asked again. */
+async function lockOfFormer(place: Place): Promise<Descriptor> {
+  const { takeLock } = await import('../../daemon/lock.ts')
+  for (let tries = 1; ; tries++) {
+    await takeOver()
+    try {
+      return takeLock(place)
+    } catch (error) {
+      if (!(error instanceof CutoverError) || tries === mostTries) throw error
+      await sleep(betweenTriesMs)
+    }
+  }
+}
+
+const mostTries = 20
+const betweenTriesMs = 250
 
 /**
  * Makes a daemon of another version leave, once what it is asked to do is done.

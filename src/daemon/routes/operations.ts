@@ -21,11 +21,6 @@ const oneApp = z.object({ app: appName })
 const cutShort =
   'The daemon ended before this did. Traffic does not pass through it and goes on; the next one finishes this or undoes it. What became of it: cutover history'
 
-const goesOn: Progress = {
-  type: 'warning',
-  text: 'this was under way and had lost its client; it goes on with the files that it has',
-}
-
 type Act = (by: Actor, report: Report, signal: AbortSignal) => Promise<Receipt>
 
 export function operationRoutes(context: Context) {
@@ -33,7 +28,7 @@ export function operationRoutes(context: Context) {
 
   /** Starts the operation at once and streams what it says. One that lost the client who wanted the same is gone on with. */
   const run = (request: Request<Environment>, wish: object, act: Act): Response => {
-    const { watch, resumed } = operations.begin({
+    const watch = operations.begin({
       id: request.req.header(operationHeader) ?? randomUUID(),
       what: JSON.stringify([request.req.path, wish]),
       act: async (report, signal) => {
@@ -44,8 +39,7 @@ export function operationRoutes(context: Context) {
         }
       },
     })
-    const said = watch(0, request.req.raw.signal)
-    return ndjson(resumed ? after(goesOn, said) : said, asProgress)
+    return ndjson(watch(0, request.req.raw.signal), asProgress)
   }
 
   const asProgress = (error: unknown): Progress => {
@@ -79,9 +73,4 @@ export function operationRoutes(context: Context) {
       if (watch === null) throw refusal('This daemon does not know that operation.')
       return ndjson(watch(c.req.valid('query').known, c.req.raw.signal), asProgress)
     })
-}
-
-async function* after(first: Progress, rest: AsyncIterable<Progress>): AsyncGenerator<Progress> {
-  yield first
-  yield* rest
 }

@@ -20,7 +20,7 @@ export const maxListeners = 64
 export const maxAlive = 8
 
 export const tcp = 6
-export const portDeclared = 1
+const portDeclared = 1
 export const wordHold = 1
 
 /** How the kernel counts what happened, in the order of `enum counter`. */

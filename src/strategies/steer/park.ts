@@ -84,8 +84,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     maps.owners.delete(key)
     maps.stamps.delete(key)
   }
-  const stand = (app: AppId, listener: Listener, from = 0): void => {
-    const socket = standingAt(listener)
+  const stand = (app: AppId, listener: Listener, socket = standingAt(listener), from = 0): void => {
     let kept: Held | null = null
     try {
       attachGroupProgram(socket, group)
@@ -113,12 +112,14 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     handOn: (app, listener) => {
       const kept = held.get(listener.cookie)
       if (kept === undefined) return
+      // Never the same socket again: handshakes that were half done in it would end there, and wait anew. The next one first, so that nothing is
+      // given up if there can be none.
+      const next = standingAt(listener)
       kept.letGo()
       held.delete(kept.cookie)
       maps.places.delete(placeKey(placeOfPark(app, listener)))
-      // Never the same socket again: handshakes that were half done in it would end there, and wait anew.
       // Its own place again: the kernel knows by it whose clients may wait there.
-      stand(app, listener, listener.place)
+      stand(app, listener, next, listener.place)
     },
     closeWaiting: ({ cookie }) => {
       const socket = held.get(cookie)?.socket
