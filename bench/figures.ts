@@ -4,14 +4,16 @@ import { boundOfZero, type Series, seriesOf } from './statistics.ts'
 
 export type Unit = 'µs' | 'ms' | 'MB' | '/s' | '%' | 'ratio'
 
+export type Promised = { readonly atMost: number } | { readonly atLeast: number }
+
 export type Figure =
   | {
       readonly kind: 'series'
       readonly what: string
       readonly unit: Unit
       readonly series: Series
-      /** What the median shall not exceed; null if nothing was promised. */
-      readonly limit: number | null
+      /** What is promised of the median; null if nothing is. */
+      readonly promised: Promised | null
     }
   | {
       readonly kind: 'count'
@@ -39,13 +41,12 @@ export interface Measured extends Omit<Measurement, 'measure'> {
   readonly figures: readonly Figure[]
 }
 
-export const figure = (what: string, unit: Unit, values: readonly number[], limit: number | null = null): Figure => ({
-  kind: 'series',
-  what,
-  unit,
-  series: seriesOf(values),
-  limit,
-})
+export const figure = (
+  what: string,
+  unit: Unit,
+  values: readonly number[],
+  promised: Promised | null = null,
+): Figure => ({ kind: 'series', what, unit, series: seriesOf(values), promised })
 
 export const zero = (what: string, seen: number, tries: number): Figure => ({
   kind: 'count',

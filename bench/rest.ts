@@ -30,10 +30,10 @@ export const rest: Measurement = {
     const memory = memoryOf(pid)
     const holders = cgroupPids(join(node.cgroup, 'holders')).map((holder) => memoryOf(holder).private)
     return [
-      figure('the daemon, private', 'MB', [memory.private], 45),
+      figure('the daemon, private', 'MB', [memory.private], { atMost: 45 }),
       figure('the daemon, resident', 'MB', [memory.resident]),
       figure('a holder, private', 'MB', holders),
-      figure('the daemon, of one core', '%', shares, 0.5),
+      figure('the daemon, of one core', '%', shares, { atMost: 0.5 }),
     ]
   },
 }

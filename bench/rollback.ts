@@ -55,7 +55,7 @@ export const rollback: Measurement = {
       times.bare.push((await flipped).answeredMs - called)
     }
     return [
-      figure('the call → the first answer by the other release', 'ms', times.answer, 5),
+      figure('the call → the first answer by the other release', 'ms', times.answer, { atMost: 5 }),
       figure('the same of a bare server that changes what it answers', 'ms', times.bare),
       figure('the one less the other', 'ms', differencesOf(times.answer, times.bare)),
       figure('of it: a bare call of the API, there and back', 'ms', parts.http),
@@ -65,7 +65,7 @@ export const rollback: Measurement = {
         parts.engine,
       ),
       figure('of that: the new state on disk, the switch, handing on what waits', 'ms', parts.step),
-      figure('of that: the one map update', 'µs', parts.switch, 20),
+      figure('of that: the one map update', 'µs', parts.switch, { atMost: 20 }),
       figure('of it: the request that was answered', 'ms', times.last),
       figure('the call → the receipt (not waited for by traffic)', 'ms', times.receipt),
     ]

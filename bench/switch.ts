@@ -45,7 +45,7 @@ export const theSwitch: Measurement = {
     const idle: Figure[] = []
     for (const ms of idleMs) idle.push(...(await outOfIdleness(ms, idleTries * rounds, switches, bareUpdate)))
     return [
-      figure('the switch, back to back', 'µs', busy.update, 5),
+      figure('the switch, back to back', 'µs', busy.update, { atMost: 5 }),
       figure('`switchTo` as a whole, back to back', 'µs', busy.whole),
       figure('a bare map update, back to back', 'µs', busy.bare),
       ...idle,
@@ -66,7 +66,7 @@ async function outOfIdleness(ms: number, tries: number, switches: () => number, 
     times.bare.push(microsecondsSince(before))
   }
   return [
-    figure(`the switch, after ${ms} ms of idleness`, 'µs', times.update, 20),
+    figure(`the switch, after ${ms} ms of idleness`, 'µs', times.update, { atMost: 20 }),
     figure(`\`switchTo\` as a whole, after ${ms} ms`, 'µs', times.whole),
     figure(`a bare map update, after ${ms} ms`, 'µs', times.bare),
   ]

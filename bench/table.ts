@@ -1,5 +1,5 @@
 /** Figures as lines of text, for people and for a page. */
-import type { Figure, Measured, Unit } from './figures.ts'
+import type { Figure, Measured, Promised, Unit } from './figures.ts'
 
 export const columns = ['', 'median', '10 % – 90 %', '99 %', 'promised', 'tries'] as const
 
@@ -23,19 +23,25 @@ function rowOf(figure: Figure): string[] {
     const bound = figure.bound === null ? '' : `below ${perMillion(figure.bound)}`
     return [figure.what, String(figure.seen), bound, '', '0', whole(figure.tries)]
   }
-  const { what, unit, series, limit } = figure
+  const { what, unit, series, promised } = figure
   const shown = (value: number) => inUnit(value, unit)
   const single = series.count === 1
-  const promised = limit === null ? '' : `${series.median <= limit ? '✓' : '✗'} ≤ ${shown(limit)}`
   const spread = single ? '' : `${shown(series.low)} – ${shown(series.high)}`
   return [
     what,
     shown(series.median),
     spread,
     series.count < 100 ? '' : shown(series.p99),
-    promised,
+    promised === null ? '' : verdict(series.median, promised, shown),
     whole(series.count),
   ]
+}
+
+function verdict(median: number, promised: Promised, shown: (value: number) => string): string {
+  const atLeast = 'atLeast' in promised
+  const limit = atLeast ? promised.atLeast : promised.atMost
+  const kept = atLeast ? median >= limit : median <= limit
+  return `${kept ? '✓' : '✗'} ${atLeast ? '≥' : '≤'} ${shown(limit)}`
 }
 
 const number = new Intl.NumberFormat('en')

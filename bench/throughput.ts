@@ -36,7 +36,7 @@ export const throughput: Measurement = {
         }
       }
       figures.push(
-        figure(`${kind}: steered to bare`, 'ratio', ratiosOf(rates.steered, rates.bare)),
+        figure(`${kind}: steered to bare`, 'ratio', ratiosOf(rates.steered, rates.bare), { atLeast: 0.98 }),
         figure(`${kind}: behind nginx to bare`, 'ratio', ratiosOf(rates.nginx, rates.bare)),
         figure(`${kind}: behind HAProxy to bare`, 'ratio', ratiosOf(rates.haproxy, rates.bare)),
         figure(`${kind}: bare`, '/s', rates.bare),

@@ -1,5 +1,5 @@
 /** One node as the engine sees it: what it knows, what runs on it, and the kernel's part. Every file of this folder works on it. */
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AppState, activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
@@ -114,7 +114,6 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
       steering = null
       removeDying(cgroups, cgroup)
       bpffs.unmount(home.bpffs)
-      rmSync(home.bpffs, { recursive: true, force: true })
     },
     running: new Map(),
     found: new Map(),

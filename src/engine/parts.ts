@@ -1,11 +1,12 @@
 /**
- * What an engine is made of: every way in which it changes something outside of its own memory. To look at something it needs no part.
+ * What an engine is made of: every way in which an operation changes something outside of the engine's own memory. To look at something it
+ * needs no part, nor to bound the logs, which goes on by itself.
  * Whoever puts an engine together may put something between it and the world: tests do, to end the daemon before any of its deeds.
  */
 import { runCommand } from '../instances/command.ts'
 import { adoptInstance, startInstance } from '../instances/instance.ts'
 import { createCgroup, killCgroup, removeCgroup } from '../linux/cgroup.ts'
-import { mountBpffs, unmount } from '../linux/mounts.ts'
+import { mountBpffs, unmountBpffs } from '../linux/mounts.ts'
 import { setOomScores } from '../linux/oom.ts'
 import { copyRelease } from '../store/files/copy.ts'
 import { keepEnvironment } from '../store/files/environment.ts'
@@ -22,7 +23,7 @@ export const parts = {
   commands: { run: runCommand },
   files: { copy: copyRelease, keepEnvironment, remove: removeRelease, removeLeftovers, removeTree, removeFile, toDisk },
   cgroups: { create: createCgroup, kill: killCgroup, remove: removeCgroup, setOomScores },
-  bpffs: { mount: mountBpffs, unmount },
+  bpffs: { mount: mountBpffs, unmount: unmountBpffs },
 }
 
 export type Parts = Readonly<typeof parts>

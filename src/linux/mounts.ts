@@ -1,5 +1,5 @@
 /** The bpf file system, in which programs and maps outlive the process that loaded them. See mount(2), umount2(2), proc_pid_mounts(5). */
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { attempt, SystemError, syscall } from './ffi.ts'
 
 /** The first of the directories on which a bpffs is mounted, or null. */
@@ -19,6 +19,12 @@ export function findBpffs(directories: readonly string[]): string | null {
 export function mountBpffs(directory: string): void {
   mkdirSync(directory, { recursive: true })
   syscall('mount', cString('bpf'), cString(directory), cString('bpf'), noSuidDevExec, cString('mode=0700'))
+}
+
+/** Undoes {@link mountBpffs}, the directory included. Throws as {@link unmount} does. */
+export function unmountBpffs(directory: string): void {
+  unmount(directory)
+  rmSync(directory, { recursive: true, force: true })
 }
 
 /** Unmounts what is mounted on the directory; nothing mounted there is fine. EBUSY while somebody uses it. */
