@@ -11,6 +11,7 @@ export function closing(receipt: Receipt): string[] {
   const on = ports.length > 0 ? ` on ${portList(ports)}` : ''
   switch (kind) {
     case 'deploy':
+    case 'restart':
       return [
         `${live}${on}.${previous === null ? '' : ` ${named(previous)} stands by: cutover rollback`}`,
         figures(receipt),

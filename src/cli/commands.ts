@@ -9,6 +9,7 @@ export interface Entry {
 export const commands: Readonly<Record<string, Entry>> = {
   deploy: { summary: 'put a new release of an app live', load: () => import('./commands/deploy.ts') },
   rollback: { summary: 'give traffic back to a former release', load: () => import('./commands/rollback.ts') },
+  restart: { summary: 'start the live release anew, losing nothing', load: () => import('./commands/restart.ts') },
   status: { summary: 'what is live, what stands by', load: () => import('./commands/status.ts') },
   history: { summary: 'what was done, by whom, and how it ended', load: () => import('./commands/history.ts') },
   logs: { summary: 'what an app wrote', load: () => import('./commands/logs.ts') },
@@ -27,7 +28,6 @@ export const notBuiltYet: readonly string[] = [
   'promote',
   'canary',
   'abort',
-  'restart',
   'drain',
   'pause',
   'resume',

@@ -1,4 +1,4 @@
-/** What deploy, rollback, stop, start and remove have in common: shown as it happens, interrupted by Ctrl-C, closed with what is true. */
+/** What deploy, rollback, restart, stop, start and remove have in common: shown as it happens, interrupted by Ctrl-C, closed with what is true. */
 import type { Operation } from '../client/operate.ts'
 import { CutoverError } from '../core/errors.ts'
 import { closing } from './closing.ts'
@@ -11,7 +11,7 @@ export interface OperationOptions {
   readonly by?: string | undefined
 }
 
-const interruptible: ReadonlySet<Operation['kind']> = new Set(['deploy', 'rollback'])
+const interruptible: ReadonlySet<Operation['kind']> = new Set(['deploy', 'rollback', 'restart'])
 
 /** One Ctrl-C may arrive twice: from the terminal, and from a process in between that hands it on. */
 const sameMs = 150

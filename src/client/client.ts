@@ -41,7 +41,7 @@ export interface Client {
   /** Events after that one, or from now on, without end. */
   events(after: number | null): AsyncGenerator<EventDocument>
   logs(request: LogsRequest): AsyncGenerator<LogLine>
-  /** Deploy, rollback, stop, start, remove. */
+  /** Deploy, rollback, restart, stop, start, remove. */
   readonly operate: Operate
   /**
    * Ends the daemon; `all`: and every app; `whenQuiet`: after the operations that run, instead of interrupting them. Resolves with its pid when

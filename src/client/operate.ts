@@ -1,4 +1,4 @@
-/** Deploy, rollback, stop, start, remove: asked for, watched, interrupted. */
+/** Deploy, rollback, restart, stop, start, remove: asked for, watched, interrupted. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { hc } from 'hono/client'

@@ -44,7 +44,7 @@ export type Progress =
       readonly receipt: Receipt | null
     }
 
-export type OperationKind = 'deploy' | 'rollback' | 'stop' | 'start' | 'remove'
+export type OperationKind = 'deploy' | 'rollback' | 'restart' | 'stop' | 'start' | 'remove'
 
 /** What the kernel dropped at listeners of the app while the operation ran (SK_MEMINFO_DROPS of sock_diag(7)). */
 export interface Lost {

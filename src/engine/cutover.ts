@@ -3,6 +3,7 @@ import type { AppEvent } from '../core/app.ts'
 import { activeOf, findRelease } from '../core/app.ts'
 import { type Actor, type OperationKind, type Receipt, schema } from '../core/documents.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
+import type { Proven } from './bring-up.ts'
 import { triedAtOnce } from './clean-up.ts'
 import { type Drops, droppedSince, dropsAt, openConnections } from './connections.ts'
 import { declare } from './declare.ts'
@@ -64,7 +65,7 @@ export function operationOf(
  * moved, and a daemon that dies in between is followed by one that makes the kernel agree. Nothing here suspends.
  * @returns microseconds of the one map update
  */
-export function cutOver(
+function cutOver(
   node: Node,
   { previous }: Operation,
   running: Running,
@@ -83,6 +84,20 @@ export function cutOver(
   const from = previous === null || previous === release ? '' : `${named(previous)} → `
   return { text: `${from}${named(release)}`, us }
 }
+
+/** The step in which a release that was proven ready goes live; until it begins, whoever asked may still have it otherwise. */
+export const cutOverStep = (
+  node: Node,
+  operation: Operation,
+  { running, requireSound }: Pick<Proven, 'running' | 'requireSound'>,
+  event: AppEvent | null,
+  signal: AbortSignal,
+): Promise<{ readonly us: number }> =>
+  operation.steps.run('cutover', 'cutover', () => {
+    signal.throwIfAborted()
+    requireSound()
+    return cutOver(node, operation, running, event)
+  })
 
 /** Ends the operation with its receipt, and sees to it that what was left is drained and retired in the background. */
 export function endOperation(

@@ -10,13 +10,12 @@ import { ownerOf, resolveUser, type User } from '../linux/users.ts'
 import { commitOf } from '../store/files/commit.ts'
 import { readEnvFiles } from '../store/files/environment.ts'
 import type { LeftOut } from '../store/files/survey.ts'
-import { bringUp, type Proven } from './bring-up.ts'
-import { beginOperation, cutOver, endOperation, type Operation } from './cutover.ts'
+import { beginOperation, type Operation } from './cutover.ts'
 import type { DeployRequest, Report } from './engine.ts'
-import { giveUp } from './give-up.ts'
 import { setupOf } from './instance-spec.ts'
 import { requireMemory } from './memory-room.ts'
-import { type Node, now } from './node.ts'
+import { copiedText, goLive, stage } from './new-release.ts'
+import type { Node } from './node.ts'
 import { claimedPort, requireFree } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
 import { createSteps } from './steps.ts'
@@ -54,41 +53,12 @@ export async function deploy(
   node.watchLogs(config.app)
   const operation = beginOperation(node, { app: config.app, release, kind: 'deploy', step: 'copy', by, steps })
 
-  const leftOut: LeftOut[] = []
-  let live: { readonly proven: Proven; readonly us: number }
-  try {
+  return await goLive(node, { config, release, operation, signal }, async (leftOut) => {
     stage(node, config, release, { owner, path: request.path }, label)
     leftOut.push(...(await copy(node, request.directory, config, release, { owner, folderOwner }, operation, signal)))
     await command(node, 'build', config.build, config.app, release, operation, signal)
     await command(node, 'release', config.release, config.app, release, operation, signal)
-    // A power cut must not leave half of what is written down as live.
-    const onDisk = node.files.toDisk(node.home.release(config.app, release))
-    onDisk.catch(() => {})
-    const proven = await bringUp(node, { app: config.app, release, steps, signal })
-    await onDisk
-    const { us } = await steps.run('cutover', 'cutover', () => {
-      signal.throwIfAborted()
-      proven.requireSound()
-      return cutOver(node, operation, proven.running, { type: 'cutover', kind: 'deploy', release, at: now() })
-    })
-    live = { proven, us }
-  } catch (error) {
-    const { app, deployTimeoutMs } = config
-    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, signal, leftOut, files: true })
-  }
-  if (live.proven.http === true) node.store.apps.speaksHttp(config.app)
-  return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs })
-}
-
-/** The release is written down before anything of it exists. */
-function stage(
-  node: Node,
-  config: AppConfig,
-  release: ReleaseNumber,
-  around: { readonly owner: User; readonly path: string },
-  label: string | null,
-): void {
-  node.store.apps.change(config.app, { type: 'stage', release, label, at: now() }, { config, ...around })
+  })
 }
 
 async function copy(
@@ -124,7 +94,7 @@ async function copy(
       signal,
     })
     await node.files.keepEnvironment(to, environment)
-    return { ...copied, text: `${copied.files} files, ${sizeOf(copied.bytes)}` }
+    return { ...copied, text: copiedText(copied) }
   })
   for (const warning of copied.warnings) steps.warn(warning)
   return copied.leftOut
@@ -166,11 +136,4 @@ function rootWarning({ user }: AppConfig, owner: User, folderOwner: User): strin
   if (folderOwner.uid !== 0)
     return `the app runs as root, and its folder belongs to ${folderOwner.name}, who thereby is as good as root: set another "user"`
   return user === null ? `the app runs as root: set "user", or give its folder to a user of its own` : null
-}
-
-/** `18 MB`, `1.2 MB`, `3 KB` */
-function sizeOf(bytes: number): string {
-  if (bytes < 1_000_000) return `${Math.ceil(bytes / 1000)} KB`
-  const megabytes = bytes / 1_000_000
-  return megabytes >= 10 ? `${megabytes.toFixed(0)} MB` : `${megabytes.toFixed(1)} MB`
 }

@@ -45,6 +45,8 @@ export interface Engine {
   deploy(request: DeployRequest, by: Actor, report: Report, signal: AbortSignal): Promise<Receipt>
   /** The signal aborts it cleanly before the cutover; after it nothing is undone. */
   rollback(request: RollbackRequest, by: Actor, report: Report, signal: AbortSignal): Promise<Receipt>
+  /** The signal aborts it cleanly before the cutover; after it nothing is undone. */
+  restart(app: AppName, by: Actor, report: Report, signal: AbortSignal): Promise<Receipt>
   stop(app: AppName, by: Actor, report: Report): Promise<Receipt>
   start(app: AppName, by: Actor, report: Report): Promise<Receipt>
   remove(app: AppName, by: Actor, report: Report): Promise<Receipt>

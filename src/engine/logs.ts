@@ -94,7 +94,7 @@ async function* followed(node: Node, app: AppName, first: ReleaseNumber, options
 }
 
 /** The events with which a release becomes active. */
-const becameActive: ReadonlySet<string> = new Set(['deploy', 'rollback', 'start'])
+const becameActive: ReadonlySet<string> = new Set(['deploy', 'rollback', 'restart', 'start'])
 
 interface Offered {
   readonly line: LogLine

@@ -8,6 +8,7 @@ import { logLines } from './logs.ts'
 import { createNode } from './node.ts'
 import { type Parts, parts } from './parts.ts'
 import { recover } from './recover.ts'
+import { restart } from './restart.ts'
 import { rollback } from './rollback.ts'
 import { start } from './start.ts'
 import { createStatus } from './status.ts'
@@ -52,6 +53,7 @@ export async function openEngine({ home: path, log }: EngineOptions, made: Parts
   return {
     deploy: (request, by, report, signal) => deploy(node, request, by, report, signal),
     rollback: (request, by, report, signal) => rollback(node, request, by, report, signal),
+    restart: (app, by, report, signal) => restart(node, app, by, report, signal),
     stop: (app, by, report) => stop(node, app, by, report),
     start: (app, by, report) => start(node, app, by, report),
     remove: (app, by, report) => remove(node, app, by, report),

@@ -9,6 +9,7 @@ import { createCgroup, killCgroup, removeCgroup } from '../linux/cgroup.ts'
 import { mountBpffs, unmountBpffs } from '../linux/mounts.ts'
 import { setOomScores } from '../linux/oom.ts'
 import { copyRelease } from '../store/files/copy.ts'
+import { duplicateRelease } from '../store/files/duplicate.ts'
 import { keepEnvironment } from '../store/files/environment.ts'
 import { removeFile, removeLeftovers, removeRelease, removeTree } from '../store/files/remove.ts'
 import { toDisk } from '../store/files/to-disk.ts'
@@ -21,7 +22,16 @@ export const parts = {
   openSteering,
   instances: { start: startInstance, adopt: adoptInstance },
   commands: { run: runCommand },
-  files: { copy: copyRelease, keepEnvironment, remove: removeRelease, removeLeftovers, removeTree, removeFile, toDisk },
+  files: {
+    copy: copyRelease,
+    duplicate: duplicateRelease,
+    keepEnvironment,
+    remove: removeRelease,
+    removeLeftovers,
+    removeTree,
+    removeFile,
+    toDisk,
+  },
   cgroups: { create: createCgroup, kill: killCgroup, remove: removeCgroup, setOomScores },
   bpffs: { mount: mountBpffs, unmount: unmountBpffs },
 }

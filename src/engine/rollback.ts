@@ -3,7 +3,7 @@ import { rollbackTarget } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
 import { bringUp, type Proven } from './bring-up.ts'
-import { beginOperation, cutOver, endOperation } from './cutover.ts'
+import { beginOperation, cutOverStep, endOperation } from './cutover.ts'
 import type { Report, RollbackRequest } from './engine.ts'
 import { giveUp } from './give-up.ts'
 import { type Node, now, type Running, runningOf } from './node.ts'
@@ -34,14 +34,9 @@ export async function rollback(
   let live: { readonly running: Running; readonly readyMs: number; readonly us: number }
   node.wanted.set(app, release)
   try {
-    const { running, readyMs, requireSound } =
-      awakeStandby(node, app, release) ?? (await startAgain(node, app, release, steps, signal))
-    const { us } = await steps.run('cutover', 'cutover', () => {
-      signal.throwIfAborted()
-      requireSound()
-      return cutOver(node, operation, running, event)
-    })
-    live = { running, readyMs, us }
+    const ready = awakeStandby(node, app, release) ?? (await startAgain(node, app, release, steps, signal))
+    const { us } = await cutOverStep(node, operation, ready, event, signal)
+    live = { ...ready, us }
   } catch (error) {
     const { deployTimeoutMs } = node.store.apps.config(app, release).config
     throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, signal, leftOut: [], files: false })

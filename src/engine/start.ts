@@ -5,7 +5,7 @@ import { refusal } from '../core/errors.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { bringUp, type Proven } from './bring-up.ts'
 import { cleanUp } from './clean-up.ts'
-import { beginOperation, cutOver, endOperation } from './cutover.ts'
+import { beginOperation, cutOverStep, endOperation } from './cutover.ts'
 import type { Report } from './engine.ts'
 import { explain } from './failed-message.ts'
 import { type Node, now, runningOf } from './node.ts'
@@ -49,10 +49,7 @@ export async function startActive(
   let live: { readonly proven: Proven; readonly us: number }
   try {
     const proven = await bringUp(node, { app, release, steps, signal })
-    const { us } = await steps.run('cutover', 'cutover', () => {
-      proven.requireSound()
-      return cutOver(node, operation, proven.running, stopped ? { type: 'start', at: now() } : null)
-    })
+    const { us } = await cutOverStep(node, operation, proven, stopped ? { type: 'start', at: now() } : null, signal)
     live = { proven, us }
   } catch (error) {
     // One that was not sound any more still runs.

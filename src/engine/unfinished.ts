@@ -18,8 +18,8 @@ export async function undoCandidate(
   { number: release, liveAt }: ReleaseRecord,
   unfinished: readonly Written[],
 ): Promise<void> {
-  const step = unfinished.findLast((one) => one.app === app && one.release === release)?.step
-  const command = liveAt === null ? releaseCommand(node, app, release, step) : ''
+  const { kind, step } = unfinished.findLast((one) => one.app === app && one.release === release) ?? {}
+  const command = liveAt === null && kind !== 'restart' ? releaseCommand(node, app, release, step) : ''
   await cleanUp(node, app, release, { files: liveAt === null })
   const reason = `the daemon ended before the cutover${step === undefined ? '' : `, in the step ${step}`}${command}`
   writeFailure(node, app, release, reason)
@@ -61,9 +61,10 @@ function verdictOn({ app, kind, release }: Written, state: AppState | null, runs
   const isLive = active !== null && active.number === release && !stopped
   switch (kind) {
     case 'deploy':
+    case 'restart':
     case 'rollback': {
       if (isLive) return { outcome: 'done', text: `${it} is live: the daemon ended right after the cutover` }
-      const never = kind === 'deploy' ? 'never went live' : 'did not go live again'
+      const never = kind === 'rollback' ? 'did not go live again' : 'never went live'
       return { outcome: 'failed', text: `${it} ${never}, and ${now}: ${reasonIn(state, release)}` }
     }
     case 'start':

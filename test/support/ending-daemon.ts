@@ -7,7 +7,7 @@ import { openEngine } from '../../src/engine/open.ts'
 import { parts } from '../../src/engine/parts.ts'
 import { withPoints } from './points.ts'
 
-const operations = ['deploy', 'rollback', 'stop', 'start', 'remove'] as const
+const operations = ['deploy', 'rollback', 'restart', 'stop', 'start', 'remove'] as const
 
 export interface Orders {
   /** From when on points count: the first such operation, or the signal SIGUSR2. */

@@ -22,7 +22,7 @@ export interface TestNode {
   /** Deploys the folder; every step is told to `onProgress`. */
   deploy(directory: string, onProgress?: (progress: Progress) => void, interrupt?: AbortSignal): Promise<Receipt>
   rollback(app: string, options?: { readonly to?: number; readonly from?: number }): Promise<Receipt>
-  operate(kind: 'stop' | 'start' | 'remove', app: string): Promise<Receipt>
+  operate(kind: 'restart' | 'stop' | 'start' | 'remove', app: string): Promise<Receipt>
   app(name: string): Promise<Status['apps'][number]>
   /** `kill -9` of the daemon; resolves when it is gone. */
   killDaemon(): Promise<void>

@@ -70,6 +70,7 @@ export function createSmallEngine(): SmallEngine {
       if (app === 'busy') throw refusal('v5 of busy is being deployed by alice since 10 s.')
       return done('rollback', app, by, report, signal)
     },
+    restart: (app, by, report, signal) => done('restart', app, by, report, signal),
     stop: (app, by, report) => done('stop', app, by, report),
     start: (app, by, report) => done('start', app, by, report),
     remove: (app, by, report) => done('remove', app, by, report),

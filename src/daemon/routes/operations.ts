@@ -56,6 +56,9 @@ export function operationRoutes(context: Context) {
     .post('/rollback', valid('json', rollback), (c) =>
       run(c, c.req.valid('json'), (by, report, signal) => engine.rollback(c.req.valid('json'), by, report, signal)),
     )
+    .post('/restart', valid('json', oneApp), (c) =>
+      run(c, c.req.valid('json'), (by, report, signal) => engine.restart(c.req.valid('json').app, by, report, signal)),
+    )
     .post('/stop', valid('json', oneApp), (c) =>
       run(c, c.req.valid('json'), (by, report) => engine.stop(c.req.valid('json').app, by, report)),
     )
