@@ -19,6 +19,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   remove: { summary: 'end an app for good and give its ports back', load: () => import('./commands/remove.ts') },
   doctor: { summary: 'try what works on this machine', load: () => import('./commands/doctor.ts') },
   validate: { summary: 'check a cutover.yaml', load: () => import('./commands/validate.ts') },
+  config: { summary: 'what a cutover.yaml means, with every default', load: () => import('./commands/config.ts') },
   daemon: { summary: 'run the daemon, or stop it', load: () => import('./commands/daemon.ts') },
   version: { summary: 'which version this is', load: () => import('./commands/version.ts') },
 }
@@ -33,5 +34,4 @@ export const notBuiltYet: readonly string[] = [
   'resume',
   'maintenance',
   'init',
-  'config',
 ]

@@ -12,5 +12,12 @@ export function parseSize(text: string): number | null {
   return Math.round(Number(number) * units[unit])
 }
 
+/** In the largest unit that says it with three digits behind the point: 100000000 → `100MB`, 1500000000 → `1.5GB`. */
+export function formatSize(bytes: number): string {
+  const unit =
+    (['GB', 'MB'] as const).find((unit) => bytes >= units[unit] && bytes % (units[unit] / 1000) === 0) ?? 'KB'
+  return `${bytes / units[unit]}${unit}`
+}
+
 const isUnit = (text: string | undefined): text is keyof typeof units =>
   text !== undefined && Object.hasOwn(units, text)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { commands, notBuiltYet } from '../../src/cli/commands.ts'
@@ -99,6 +99,17 @@ test('--json prints one document on stdout and nothing else there', slow, async 
     assert.equal(error.exit_code, code)
     assert(stderr.includes(error.message))
   }
+})
+
+test('config shows what a cutover.yaml means, and no value of its env', slow, async (t) => {
+  const { home: at } = temporaryHome(t)
+  mkdirSync(at, { recursive: true })
+  writeFileSync(join(at, 'cutover.yaml'), 'app: shop\nrun: node server.js\nport: 8080\nenv: {TOKEN: hush}\n')
+  const { code, stdout } = await cutover(['config', at, '--json'], { home: at })
+  assert.equal(code, 0)
+  const { config } = JSON.parse(stdout)
+  assert.deepEqual([config.hold, config.env], ['5s', { TOKEN: '(hidden)' }])
+  assert.match((await cutover(['config'], { home: at, cwd: at })).stdout, /^app: shop\nrun:\n {2}- node\n/)
 })
 
 test('every command has help with examples', slow, async (t) => {

@@ -2,10 +2,29 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { stringify } from 'yaml'
+import type { AppConfig } from '../../src/core/app-config.ts'
 import { parseConfig } from '../../src/core/config.ts'
+import { writtenConfig } from '../../src/core/config-written.ts'
 import { CutoverError } from '../../src/core/errors.ts'
 
 const least = 'app: shop\nrun: node server.js\nport: 8080\n'
+
+/** The same in so many words, as `cutover config` shows it. */
+const written = (config: AppConfig): string => stringify(writtenConfig(config))
+
+test('what a config means can be written as one that means the same, but for the values of its env', () => {
+  for (const text of [
+    least,
+    `${least}health: {path: /up, host: shop, status: 204, interval: 500ms}\nstop_signal: [QUIT, 10s, TERM]\nhold: 0s\nlogs: {max: 1234.567MB}\n`,
+    `${least.replace('port: 8080', 'ports: [{port: 80, address: any}, {port: 81, address: 127.0.0.1}]')}health: {tcp: true}\nuser: 1000\n`,
+    `${least}health: {command: "test -e ok"}\nwarmup: [{path: /, times: 3}]\nbuild: npm ci\nenv_file: .env\nshared: [a/]\nignore: [b]\n`,
+  ])
+    assert.deepEqual(parse(written(parse(text))), parse(text), text)
+  const shown = written(parse(`${least}env: {TOKEN: 'a secret', SIZE: 5}\n`))
+  assert.match(shown, /env:\n {2}TOKEN: \(hidden\)\n {2}SIZE: \(hidden\)/)
+  assert.doesNotMatch(shown, /a secret/)
+})
 
 const parse = (text: string) => parseConfig(text, { file: 'cutover.yaml', cores: 2 })
 
