@@ -3,7 +3,7 @@
  * streams with it, and each of them is a loss.
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
-import { setTimeout as pause } from 'node:timers/promises'
+import { setImmediate as afterInput, setTimeout as pause } from 'node:timers/promises'
 import { afterwards, type Conditions, hostOf } from './load-clients.ts'
 import { hearLines, lost, type Piece, settle } from './load-judge.ts'
 import { type Ending, endingOf, type Target } from './load-wire.ts'
@@ -107,6 +107,8 @@ function piecesOf(session: Session, stream: ClientHttp2Stream, timeoutMs: number
     if (late) return { fate: 'timedOut', detail: `nothing came within ${timeoutMs} ms` }
     if (stream.rstCode === constants.NGHTTP2_NO_ERROR && session.ending === null) return { text: '', last: true }
     await Promise.race([session.closed, pause(sessionTellsMs)])
+    // A process that had no processor meanwhile hears of its timers first, and then of its connections.
+    await afterInput()
     return session.ending ?? { fate: 'cut', detail: `the stream was closed with code ${stream.rstCode}` }
   }
 }

@@ -101,25 +101,30 @@ async function serve(t: TestContext, act: Deed['act']): Promise<number> {
 }
 
 async function runLoad(t: TestContext, spec: LoadSpec, enough: (fates: Fates) => boolean): Promise<Fates> {
-  const load = await startLoad({ protocol: 'h2c', clients: 2, everyMs: 20, timeoutMs: 500, ...spec })
+  const load = await startLoad({ protocol: 'h2c', clients: 2, everyMs: 20, timeoutMs: 10_000, ...spec })
   t.after(() => load[Symbol.asyncDispose]())
   await load.until('there was enough of it', enough)
   return await load.stop()
 }
 
+/** Where a reset meets a write of the client, Node's HTTP/2 tells it as an end like any other: such a request is lost as well, but counts as cut. */
 function assertOnly(fate: Fate, fates: Fates): void {
-  const { refused, reset, cut, wrong, timedOut } = fates
+  const { refused, wrong, timedOut } = fates
+  const [reset, cut] = fate === 'reset' ? [fates.reset + fates.cut, 0] : [fates.reset, fates.cut]
   const seen = { answered: answeredIn(fates), refused, reset, cut, wrong, timedOut }
   const none = { answered: 0, refused: 0, reset: 0, cut: 0, wrong: 0, timedOut: 0 }
   assert.deepEqual(seen, { ...none, [fate]: fates.begun }, describeLosses(fates))
 }
 
+const said = (fate: Fate): string => (fate === 'reset' ? 'reset or cut' : fate)
+
 for (const [name, { fate, act }] of Object.entries(deeds)) {
   const enough = fate === 'timedOut' ? 4 : 20
-  test(`an HTTP/2 server that ${name}: every request is ${fate}, alone or among others`, async (t) => {
+  const patience = fate === 'timedOut' ? { timeoutMs: 500 } : {}
+  test(`an HTTP/2 server that ${name}: every request is ${said(fate)}, alone or among others`, async (t) => {
     const port = await serve(t, act)
     for (const kind of ['short', 'keep-alive'] as const)
-      assertOnly(fate, await runLoad(t, { kind, port }, (so) => so.begun - so.pending >= enough))
+      assertOnly(fate, await runLoad(t, { kind, port, ...patience }, (so) => so.begun - so.pending >= enough))
   })
 
   if (fate === 'answered' || fate === 'timedOut') continue
