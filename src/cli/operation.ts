@@ -8,6 +8,8 @@ import { createProgressView, type ProgressView } from './progress.ts'
 
 export interface OperationOptions {
   readonly json?: boolean | undefined
+  /** Errors and warnings alone are shown. */
+  readonly quiet?: boolean | undefined
   readonly by?: string | undefined
 }
 
@@ -19,16 +21,16 @@ const sameMs = 150
 /** Runs the operation and prints its receipt. The error, if there is one, has been shown when it is thrown. */
 export async function operate(
   operation: Operation,
-  { json = false, by }: OperationOptions,
+  { json = false, quiet = false, by }: OperationOptions,
   client = connect({ by }),
 ): Promise<void> {
-  const view = createProgressView()
+  const view = createProgressView({ quiet })
   using interrupt = ctrlC(operation.kind, view)
   try {
     const receipt = await client.operate(operation, { onProgress: view.show, interrupt: interrupt.signal })
     view.end()
     if (json) sayJson(receipt)
-    else for (const line of closing(receipt)) say(line)
+    else if (!quiet) for (const line of closing(receipt)) say(line)
   } catch (error) {
     if (!(error instanceof CutoverError)) throw error
     view.fail(error)

@@ -6,6 +6,9 @@ import { releaseNamed } from './text.ts'
 export const jsonOption = (): Option =>
   new Option('--json', 'print one JSON document on stdout, and nothing else there')
 
+export const quietOption = (): Option =>
+  new Option('-q, --quiet', 'say nothing unless it fails, or there is something to know')
+
 export const byOption = (): Option =>
   new Option('--by <name>', 'whom history shall name (default: who used sudo, or the user)')
 

@@ -21,8 +21,8 @@ const textWidth = 33
 const nameWidth = 8
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'].map((frame) => `  ${frame}`)
 
-/** Where stderr is no terminal the same lines come, plain, without the spinner. */
-export function createProgressView(): ProgressView {
+/** Where stderr is no terminal the same lines come, plain, without the spinner. `quiet`: warnings, and how it failed, are all that comes. */
+export function createProgressView({ quiet }: { readonly quiet: boolean }): ProgressView {
   let spinner: Spinner | null = null
   let stepFailed = false
 
@@ -31,6 +31,8 @@ export function createProgressView(): ProgressView {
     spinner?.stop()
     spinner = null
   }
+
+  const isShown = ({ type }: Progress): boolean => !quiet || type === 'warning'
 
   const begin = (step: StepName, text: string) => {
     end()
@@ -41,6 +43,7 @@ export function createProgressView(): ProgressView {
 
   return {
     show(progress) {
+      if (!isShown(progress)) return
       switch (progress.type) {
         case 'release':
           return line(heading(progress))

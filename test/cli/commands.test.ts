@@ -57,6 +57,21 @@ test('a failed deploy looks as promised, and what the app wrote cannot touch the
   assert.equal(code, 1)
 })
 
+test('--quiet says nothing of what went well, and all of what did not', slow, async (t) => {
+  const { home: at } = await home(t)
+  const there = { home: at, cwd: at }
+  assert.deepEqual(await cutover(['deploy', 'shop', '--quiet'], there), { code: 0, stdout: '', stderr: '' })
+  assert.deepEqual(await cutover(['deploy', 'fails', '-q'], there), {
+    code: 1,
+    stdout: '',
+    stderr: [
+      'fails v5 never went live. Traffic is on v4, as before.',
+      '  Error: connect \\x1b]0;title\\x07ECONNREFUSED',
+      '',
+    ].join('\n'),
+  })
+})
+
 test('status looks as promised', slow, async (t) => {
   const { home: at } = await home(t)
   assert.match((await cutover(['status'], { home: at })).stdout, /^Nothing is deployed yet/)

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { usageError } from '../../core/errors.ts'
 import { operate } from '../operation.ts'
-import { byOption, jsonOption } from '../options.ts'
+import { byOption, jsonOption, quietOption } from '../options.ts'
 
 interface Options {
   readonly label?: string
@@ -10,6 +10,7 @@ interface Options {
   readonly promote: boolean
   readonly wait: boolean
   readonly json?: boolean
+  readonly quiet?: boolean
   readonly by?: string
 }
 
@@ -23,6 +24,7 @@ export const command = (): Command =>
     .option('--label <label>', 'what to call the release besides its number (default: the git commit)')
     .addOption(byOption())
     .addOption(jsonOption())
+    .addOption(quietOption())
     .addOption(new Option('--canary <share>').hideHelp())
     .addOption(new Option('--no-promote').hideHelp())
     .addOption(new Option('--no-wait').hideHelp())
@@ -37,9 +39,9 @@ Examples:
     )
     .action(deploy)
 
-async function deploy(directory: string, { label, canary, promote, wait, json, by }: Options): Promise<void> {
+async function deploy(directory: string, { label, canary, promote, wait, json, quiet, by }: Options): Promise<void> {
   const later = [canary !== undefined && '--canary', !promote && '--no-promote', !wait && '--no-wait'].find(Boolean)
   if (later) throw usageError(`"deploy ${later}" is not built yet. Nothing was deployed.`)
   const request = { directory: resolve(directory), path: process.env.PATH ?? '' }
-  await operate({ kind: 'deploy', ...request, ...(label && { label }) }, { json, by })
+  await operate({ kind: 'deploy', ...request, ...(label && { label }) }, { json, quiet, by })
 }

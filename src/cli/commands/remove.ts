@@ -1,11 +1,12 @@
 import { Command } from 'commander'
 import { confirm } from '../ask.ts'
 import { operate } from '../operation.ts'
-import { byOption, jsonOption, yesOption } from '../options.ts'
+import { byOption, jsonOption, quietOption, yesOption } from '../options.ts'
 
 interface Options {
   readonly yes?: boolean
   readonly json?: boolean
+  readonly quiet?: boolean
   readonly by?: string
 }
 
@@ -19,10 +20,11 @@ export const command = (): Command =>
     .addOption(yesOption())
     .addOption(byOption())
     .addOption(jsonOption())
+    .addOption(quietOption())
     .addHelpText('after', '\nExamples:\n  cutover remove shop\n  cutover remove shop --yes')
     .action(remove)
 
-async function remove(app: string, { yes = false, json, by }: Options): Promise<void> {
+async function remove(app: string, { yes = false, json, quiet, by }: Options): Promise<void> {
   await confirm({ question: `Remove ${app} and give its ports back?`, yes, otherwise: 'refuse' })
-  await operate({ kind: 'remove', app }, { json, by })
+  await operate({ kind: 'remove', app }, { json, quiet, by })
 }

@@ -1,10 +1,11 @@
 import { Command } from 'commander'
 import { appNamedOrMeant, connect } from '../connect.ts'
 import { operate } from '../operation.ts'
-import { appArgument, byOption, jsonOption } from '../options.ts'
+import { appArgument, byOption, jsonOption, quietOption } from '../options.ts'
 
 interface Options {
   readonly json?: boolean
+  readonly quiet?: boolean
   readonly by?: string
 }
 
@@ -17,10 +18,11 @@ export const command = (): Command =>
     .argument('[APP]', appArgument)
     .addOption(byOption())
     .addOption(jsonOption())
+    .addOption(quietOption())
     .addHelpText('after', '\nExamples:\n  cutover restart\n  cutover restart shop --json')
     .action(restart)
 
-async function restart(named: string | undefined, { json, by }: Options): Promise<void> {
+async function restart(named: string | undefined, { json, quiet, by }: Options): Promise<void> {
   const client = connect({ by })
-  await operate({ kind: 'restart', app: await appNamedOrMeant(client, named) }, { json, by }, client)
+  await operate({ kind: 'restart', app: await appNamedOrMeant(client, named) }, { json, quiet, by }, client)
 }

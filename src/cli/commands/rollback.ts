@@ -2,12 +2,13 @@ import { Command } from 'commander'
 import type { ReleaseNumber } from '../../core/words.ts'
 import { appNamedOrMeant, connect } from '../connect.ts'
 import { operate } from '../operation.ts'
-import { appArgument, asRelease, byOption, jsonOption } from '../options.ts'
+import { appArgument, asRelease, byOption, jsonOption, quietOption } from '../options.ts'
 
 interface Options {
   readonly to?: ReleaseNumber
   readonly from?: ReleaseNumber
   readonly json?: boolean
+  readonly quiet?: boolean
   readonly by?: string
 }
 
@@ -22,6 +23,7 @@ export const command = (): Command =>
     .option('--from <vN>', 'act only if this release is active', asRelease)
     .addOption(byOption())
     .addOption(jsonOption())
+    .addOption(quietOption())
     .addHelpText(
       'after',
       `
@@ -32,9 +34,9 @@ Examples:
     )
     .action(rollback)
 
-async function rollback(named: string | undefined, { to, from, json, by }: Options): Promise<void> {
+async function rollback(named: string | undefined, { to, from, json, quiet, by }: Options): Promise<void> {
   const client = connect({ by })
   const app = await appNamedOrMeant(client, named)
   const releases = { ...(to !== undefined && { to }), ...(from !== undefined && { from }) }
-  await operate({ kind: 'rollback', app, ...releases }, { json, by }, client)
+  await operate({ kind: 'rollback', app, ...releases }, { json, quiet, by }, client)
 }

@@ -2,11 +2,12 @@ import { Command } from 'commander'
 import { confirm } from '../ask.ts'
 import { appNamedOrMeant, connect } from '../connect.ts'
 import { operate } from '../operation.ts'
-import { appArgument, byOption, jsonOption, yesOption } from '../options.ts'
+import { appArgument, byOption, jsonOption, quietOption, yesOption } from '../options.ts'
 
 interface Options {
   readonly yes?: boolean
   readonly json?: boolean
+  readonly quiet?: boolean
   readonly by?: string
 }
 
@@ -20,12 +21,13 @@ export const command = (): Command =>
     .addOption(yesOption())
     .addOption(byOption())
     .addOption(jsonOption())
+    .addOption(quietOption())
     .addHelpText('after', '\nExamples:\n  cutover stop shop\n  cutover stop shop --yes')
     .action(stop)
 
-async function stop(named: string | undefined, { yes = false, json, by }: Options): Promise<void> {
+async function stop(named: string | undefined, { yes = false, json, quiet, by }: Options): Promise<void> {
   const client = connect({ by })
   const app = await appNamedOrMeant(client, named)
   await confirm({ question: `Stop ${app} and refuse its clients?`, yes, otherwise: 'go on' })
-  await operate({ kind: 'stop', app }, { json, by }, client)
+  await operate({ kind: 'stop', app }, { json, quiet, by }, client)
 }
