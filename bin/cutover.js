@@ -8,10 +8,12 @@ const needed = 24
 const here = fileURLToPath(import.meta.url)
 const own = fileURLToPath(new URL(`../node_modules/node-linux-${process.arch}/bin/node`, import.meta.url))
 
+// A checkout runs its sources; in a package Node would not take them, and there they are bundled.
+const sources = new URL('../src/cli/main.ts', import.meta.url)
+const isCheckout = existsSync(sources)
+
 if (Number.parseInt(process.versions.node, 10) >= needed) {
-  // A checkout runs its sources; in a package Node would not take them, and there they are bundled.
-  const sources = new URL('../src/cli/main.ts', import.meta.url)
-  const { main } = await import(existsSync(sources) ? sources : new URL('../dist/cutover.js', import.meta.url))
+  const { main } = await import(isCheckout ? sources : new URL('../dist/cutover.js', import.meta.url))
   await main(process.argv.slice(2))
 } else if (existsSync(own)) {
   const child = spawn(own, [here, ...process.argv.slice(2)], { stdio: 'inherit' })
@@ -23,6 +25,7 @@ if (Number.parseInt(process.versions.node, 10) >= needed) {
     process.kill(process.pid, signal)
   })
 } else {
-  console.error(`Cutover needs Node ${needed} or later; this is ${process.version}. Or run npm install in its folder.`)
+  const besides = isCheckout ? ' Or run npm ci in its folder.' : ''
+  console.error(`Cutover needs Node ${needed} or later; this is ${process.version}.${besides}`)
   process.exit(3)
 }
