@@ -65,7 +65,10 @@ static __always_inline bool in_time(__u32 app, struct place *place)
 	return now - stamp->since <= hold->ns;
 }
 
-/* Parks the connection where the active release can take it over: at an address where it is reached, in a group that it is in. */
+/*
+ * Parks the connection where the active release can take it over: at an address where it is reached, in a group that it is in. A port that it
+ * knows nothing of is one that only another release listens on.
+ */
 static __always_inline bool park(struct bpf_sk_lookup *ctx, const struct address *to, struct word word, struct place *place)
 {
 	__u32 app = place->release >> 16;
@@ -73,7 +76,7 @@ static __always_inline bool park(struct bpf_sk_lookup *ctx, const struct address
 	active.release = release_key(app, word.active);
 	struct site *site = word.active ? bpf_map_lookup_elem(&sites, &active) : NULL;
 	struct aim aim = aim_for(to, site, 0);
-	return find(ctx, &aim, place, site ? site->park : ALL);
+	return find(ctx, &aim, place, site ? site->park : word.active ? 0 : ALL);
 }
 
 SEC("sk_lookup") int nobody(struct bpf_sk_lookup *ctx)

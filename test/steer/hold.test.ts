@@ -132,6 +132,33 @@ test('of two ports only the one that is back is handed on; the other waits, with
   assert.equal(await second.answer, 'next')
 })
 
+test('a port that the active release does not have refuses at once, however long connections may be parked', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080, 8443], holdMs: 60_000 })
+  const ports = [8080, 8443].map((port) => ({ port, address: null }))
+  const former = await startApp(t, node.release(v1, ports), 'v1')
+  await former.run(listen)
+  await former.run(`listen('0.0.0.0', 8443)`)
+  steering.park(1)
+  steering.switchTo(1, 1, { hold: true })
+  const next = await startApp(t, node.release({ app: 1, release: 2 }, ports.slice(0, 1)), 'v2')
+  await next.run(listen)
+  steering.park(1)
+  steering.switchTo(1, 2, { hold: true })
+  assert.equal(await ask(8443), 'ECONNREFUSED')
+  assert.equal(steering.parked(1), 0)
+  await next.kill()
+  const waiting = await waitingClient(8080)
+  assert.equal(await ask(8443), 'ECONNREFUSED')
+  assert.equal(steering.parked(1), 1)
+  waiting.end()
+  steering.switchTo(1, 1, { hold: true })
+  assert.equal(await ask(8443), 'v1', 'back to the release that has it')
+})
+
 test('an app that is stopped while clients are parked refuses the new ones and closes the others', {
   skip,
 }, async (t) => {
