@@ -33,6 +33,12 @@ static __always_inline __u32 is_any(const struct address *a)
 	return zero(a->word[0] | a->word[1] | a->word[2] | a->word[3]);
 }
 
+/* `::` or `0.0.0.0` */
+static __always_inline __u32 is_everywhere(const struct address *a)
+{
+	return is_any(a) | (is_ip4(a) & zero(a->word[3]));
+}
+
 /* Does a socket that is bound to `bound` take what comes for `to`? `::` takes IPv4 too, unless it is IPv6 only, which is not told here. */
 static __always_inline __u32 covers(const struct address *bound, const struct address *to)
 {

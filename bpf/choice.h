@@ -15,6 +15,15 @@ static __always_inline struct connection incoming(struct bpf_sk_lookup *ctx)
 	return c;
 }
 
+/*
+ * Is it no packet, but a hook of another home that asks who stands in the way of a socket of its own (`taken` in hooks.bpf.c)? It comes from
+ * nowhere: no packet has such an address.
+ */
+static __always_inline __u32 is_question(const struct connection *c)
+{
+	return zero(c->remote_port) & is_everywhere(&c->remote);
+}
+
 /* The one release of the app that this connection must reach, as a key; 0: any. */
 static __always_inline __u32 goal_of(const struct connection *c, __u32 app)
 {

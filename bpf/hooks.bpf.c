@@ -87,23 +87,30 @@ static __always_inline bool listens(struct bpf_sock_addr *ctx, struct bpf_sock_t
 	return found;
 }
 
-/*
- * Does anybody listen who would be found at this address? Asked about ports that no release of this home has: another Cutover's app shares
- * its port as ours do, so the kernel would let us in. Who listens everywhere is found at the loopback address too.
- */
-static __always_inline bool taken(struct bpf_sock_addr *ctx, const struct reach *wanted)
+/* At the address that is wanted, but for its last word. */
+static __always_inline bool listens_at(struct bpf_sock_addr *ctx, const struct reach *wanted, __u32 last4, __u32 last6)
 {
-	__u32 any = is_any(&wanted->address) | (is_ip4(&wanted->address) & zero(wanted->address.word[3]));
 	struct bpf_sock_tuple four = {}, six = {};
-	four.ipv4.daddr = any ? bpf_htonl(0x7f000001) : wanted->address.word[3];
+	four.ipv4.daddr = last4;
 	four.ipv4.dport = ctx->user_port;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
 		six.ipv6.daddr[i] = wanted->address.word[i];
-	if (any)
-		six.ipv6.daddr[3] = bpf_htonl(1);
+	six.ipv6.daddr[3] = last6;
 	six.ipv6.dport = ctx->user_port;
 	return (wanted->four && listens(ctx, &four, sizeof(four.ipv4))) ||
 	       (wanted->six && listens(ctx, &six, sizeof(six.ipv6)));
+}
+
+/*
+ * Does anybody stand in the way at this address? Asked about ports that no release of this home has: another Cutover's app shares its port
+ * as ours do, so the kernel would let us in. Its look-up program knows such a question (is_question) and names whoever stands there, dark
+ * or not. Anybody else who shares a port and listens everywhere is found at the loopback address too.
+ */
+static __always_inline bool taken(struct bpf_sock_addr *ctx, const struct reach *wanted)
+{
+	__u32 last = wanted->address.word[3];
+	return listens_at(ctx, wanted, last, last) ||
+	       (is_everywhere(&wanted->address) && listens_at(ctx, wanted, bpf_htonl(0x7f000001), bpf_htonl(1)));
 }
 
 static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *wanted)

@@ -91,11 +91,15 @@ SEC("sk_lookup") int nobody(struct bpf_sk_lookup *ctx)
 	struct place place = first_place(ctx, key);
 	if (self.slot) {
 		struct aim aim = aim_at(&c.local);
-		if (key && find(ctx, &aim, &place, ALL))
+		aim.declared = is_question(&c) & is_everywhere(&c.local);
+		if (key && find(ctx, &aim, &place, ALL)) {
+			if (is_question(&c))
+				return SK_PASS;
 			return refuse(ctx, DROPPED); /* a bare SK_PASS would find this listener, which is dark or park */
+		}
 	} else {
 		struct word word = word_of(app);
-		if (word.flags & WORD_HOLD && !goal_of(&c, app) && park(ctx, &c.local, word, &place)) {
+		if (word.flags & WORD_HOLD && !is_question(&c) && !goal_of(&c, app) && park(ctx, &c.local, word, &place)) {
 			if (!in_time(app, &place))
 				return refuse(ctx, TOO_LATE);
 			count(PARKED);

@@ -10,7 +10,7 @@ import { createLink, openTarget } from '../../src/linux/bpf.ts'
 import { createMap } from '../../src/linux/bpf-map.ts'
 import { loadPrograms, readObject } from '../../src/linux/bpf-object.ts'
 import { copyDescriptor } from '../../src/linux/process.ts'
-import { u32, u64 } from '../../src/strategies/steer/layout.ts'
+import { type ReleaseRef, u32, u64 } from '../../src/strategies/steer/layout.ts'
 import { asRoot } from '../support/namespace.ts'
 import { otherObjects } from '../support/other-objects.ts'
 import { needs } from '../support/packages.ts'
@@ -141,6 +141,8 @@ for (const [has, wants] of [
   ['::', '127.0.0.1'],
   ['127.0.0.1', '::'],
   ['::', '0.0.0.0'],
+  ['127.0.0.2', '0.0.0.0'],
+  ['127.0.0.2', '::'],
 ] as const)
   test(`a port that an app of another home has at ${has} gives EADDRINUSE at ${wants}`, { skip }, async (t) => {
     const [one, other] = [startSteering(t), startSteering(t)]
@@ -149,6 +151,38 @@ for (const [has, wants] of [
     const app = await startApp(t, one.release({ app: 1, release: 1 }), 'a')
     one.steering.switchTo(1, 1, { hold: false })
     const error = await errorOf(app.run(`listen('${wants}', 9090)`))
-    assert.deepEqual(await askTimes(10, 9090), { b1: 10 })
+    assert.deepEqual(await askTimes(10, 9090, has === '127.0.0.2' ? has : '127.0.0.1'), { b1: 10 })
     assert.equal(error, 'EADDRINUSE')
   })
+
+test('so does one where only a dark release of the other home listens, or only its park', { skip }, async (t) => {
+  const [one, other] = [startSteering(t), startSteering(t)]
+  const [dark, next] = [1, 2].map((release) => ({ app: 1, release })) as [ReleaseRef, ReleaseRef]
+  other.steering.addApp(1, { ports: [9090, 9091], holdMs: 5000 })
+  const theirs = await startApp(t, other.release(dark), 'b1')
+  await theirs.run(`listen('127.0.0.2', 9090)`)
+  await theirs.run(`listen('::', 9091, v6only=1)`)
+  one.steering.addApp(1, { ports: [8080], holdMs: 0 })
+  const app = await startApp(t, one.release({ app: 1, release: 1 }), 'a')
+  const tried = async () => {
+    const wishes = [`'0.0.0.0', 9090`, `'127.0.0.2', 9090`, `'::', 9090`, `'::', 9091`, `'::1', 9091`]
+    const errors: string[] = []
+    for (const wish of wishes) errors.push(await errorOf(app.run(`bound(${wish})`)))
+    return tally(errors)
+  }
+  assert.deepEqual(await tried(), { EADDRINUSE: 5 }, 'dark')
+  other.steering.park(1)
+  await theirs.kill()
+  other.steering.removeRelease(dark)
+  other.steering.switchTo(1, 0, { hold: true })
+  assert.deepEqual(await tried(), { EADDRINUSE: 5 }, 'park')
+  const { dropped, parked } = other.steering.counters()
+  assert.deepEqual({ dropped, parked }, { dropped: 0, parked: 0 }, 'to ask is no connection')
+  // What is not in the way is to be had, and theirs comes back where it was.
+  await app.run(`listen('127.0.0.1', 9090)`)
+  await app.run(`listen('0.0.0.0', 9091)`)
+  const again = await startApp(t, other.release(next), 'b2')
+  await again.run(`listen('127.0.0.2', 9090)`)
+  other.steering.switchTo(1, 2, { hold: true })
+  assert.deepEqual(await askTimes(10, 9090, '127.0.0.2'), { b2: 10 })
+})
