@@ -113,7 +113,7 @@ static __always_inline bool taken(struct bpf_sock_addr *ctx, const struct reach 
 	       (is_everywhere(&wanted->address) && listens_at(ctx, wanted, bpf_htonl(0x7f000001), bpf_htonl(1)));
 }
 
-static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *wanted)
+static __always_inline int share(struct bpf_sock_addr *ctx, struct bpf_sock *sk, const struct reach *wanted)
 {
 	const struct self *self = own();
 	__u32 number = bpf_ntohs(ctx->user_port);
@@ -142,7 +142,11 @@ static __always_inline int share(struct bpf_sock_addr *ctx, const struct reach *
 	/* SO_REUSEADDR: an open connection of another user's release must not stop a bind. */
 	bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	bpf_map_update_elem(&binders, &me.cookie, &me, BPF_ANY);
+	struct owner *binder = bpf_sk_storage_get(&binders, sk, &me, BPF_SK_STORAGE_GET_F_CREATE);
+	if (binder)
+		*binder = me; /* it may have tried another port before */
+	else
+		count(NO_PLACE);
 	return allowed;
 }
 
@@ -153,7 +157,7 @@ SEC("cgroup/bind4") int bind4(struct bpf_sock_addr *ctx)
 		return ALLOW;
 	struct reach wanted = { .address = { { 0, 0, MAPPED, ctx->user_ip4 } } };
 	reach_from(&wanted, 0, sk->bound_dev_if);
-	return share(ctx, &wanted);
+	return share(ctx, sk, &wanted);
 }
 
 SEC("cgroup/bind6") int bind6(struct bpf_sock_addr *ctx)
@@ -165,7 +169,7 @@ SEC("cgroup/bind6") int bind6(struct bpf_sock_addr *ctx)
 		.address = { { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] } },
 	};
 	reach_from(&wanted, v6only(sk), sk->bound_dev_if);
-	return share(ctx, &wanted);
+	return share(ctx, sk, &wanted);
 }
 
 /* ---- listen: take a place ---- */
@@ -249,16 +253,18 @@ static __always_inline void enlist(struct bpf_sock_ops *ctx)
 {
 	const struct self *self = own();
 	struct place place = { .release = self->release, .port = ctx->local_port, .protocol = TCP };
-	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct owner *bound = bpf_map_lookup_elem(&binders, &cookie);
+	struct bpf_sock *sk = ctx->sk;
+	if (!sk)
+		return;
+	struct owner *bound = bpf_sk_storage_get(&binders, sk, NULL, 0);
 	if (bound) {
 		struct owner me = *bound;
 		if (!has_row(self, &place) || !own_port(ctx->local_port) || !take(ctx, &place, &me)) {
 			count(NO_PLACE);
 			return;
 		}
-		bpf_map_delete_elem(&binders, &cookie);
-	} else if (!back(ctx, &place, cookie)) {
+		bpf_sk_storage_delete(&binders, sk);
+	} else if (!back(ctx, &place, bpf_get_socket_cookie(ctx))) {
 		return; /* a port that the kernel chose, another app's, or not of our network namespace */
 	}
 	__u32 app = self->app;

@@ -171,7 +171,7 @@ MAP(holds, ARRAY, __u32, struct hold, APPS, 0);
 MAP(stamps, HASH, struct place, struct stamp, PORTS, BPF_F_NO_PREALLOC); /* a place of park */
 MAP(who, LRU_HASH, struct connection, struct goal, CONNECTIONS, 0);
 MAP(turns, LRU_HASH, struct connection, struct given, CONNECTIONS, 0);
-MAP(binders, LRU_HASH, __u64, struct owner, CONNECTIONS, 0); /* socket cookie -> its owner, between a shared bind and its listen */
+MAP(binders, SK_STORAGE, __u32, struct owner, 0, BPF_F_NO_PREALLOC); /* of a socket between a shared bind and its listen; goes with it */
 MAP(tallies, HASH, __u32, __u64, APPS *ALIVE * 2, BPF_F_NO_PREALLOC); /* release -> connections accepted */
 MAP(handed, HASH, __u32, __u64, APPS *ALIVE * 2, BPF_F_NO_PREALLOC); /* release -> connections handed on from park; only the daemon writes it */
 MAP(counters, ARRAY, __u32, __u64, COUNTERS, 0);

@@ -11,15 +11,16 @@ export interface MapDefinition {
   readonly flags: number
 }
 
-/** BPF_MAP_TYPE_ARRAY; BPF_F_RDONLY_PROG; BPF_NOEXIST */
+/** BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_SK_STORAGE; BPF_F_RDONLY_PROG; BPF_NOEXIST */
 const arrayType = 2
+const socketStorageType = 24
 const readOnlyForPrograms = 1 << 7
 const onlyIfAbsent = 1
 
 /** A map. Keys and values are raw bytes of exactly the sizes that it was made with. */
 export interface BpfMap extends Disposable {
   readonly fd: number
-  /** The value, in a buffer of its own, or null. For a socket map: the socket's cookie. */
+  /** The value, in a buffer of its own, or null. For a socket map: the socket's cookie. The key of a socket storage is a descriptor. */
   get(key: Uint8Array): Buffer | null
   /** Writes the value. The quickest way there is: one call, nothing allocated. SystemError if the kernel refuses (E2BIG: full). */
   set(key: Uint8Array, value: Uint8Array): void
@@ -33,6 +34,7 @@ export interface BpfMap extends Disposable {
 
 /** Makes a map. SystemError EPERM without CAP_BPF (and CAP_NET_ADMIN), EINVAL if the kernel does not know the type. */
 export function createMap(definition: MapDefinition, name: string): BpfMap {
+  using types = definition.type === socketStorageType ? loadTypes(definition) : null
   const fd = bpf(
     command.mapCreate,
     attributes(64, (bytes) => {
@@ -42,10 +44,38 @@ export function createMap(definition: MapDefinition, name: string): BpfMap {
       bytes.writeUInt32LE(definition.maxEntries, 12)
       bytes.writeUInt32LE(definition.flags, 16)
       writeName(bytes, name, 28)
+      if (types === null) return
+      bytes.writeUInt32LE(types.fd, 48)
+      bytes.writeUInt32LE(1, 52)
+      bytes.writeUInt32LE(2, 56)
     }),
     `map create ${name}`,
   )
   return mapOf(fd, definition)
+}
+
+/**
+ * What the keys and values of a socket storage are, without which the kernel does not make one: 1, a number of 32 bits, and 2, an array of
+ * these. See Documentation/bpf/btf.rst.
+ */
+function loadTypes({ keySize, valueSize }: MapDefinition): Descriptor {
+  const strings = Buffer.from('\0u32\0')
+  const integer = { name: 1, kind: 1 << 24, size: keySize, encoding: 32 }
+  const array = { name: 0, kind: 3 << 24, size: 0, element: 1, index: 1, count: valueSize / keySize }
+  const types = new Uint8Array(Uint32Array.from([...Object.values(integer), ...Object.values(array)]).buffer)
+  const header = Buffer.alloc(24)
+  header.writeUInt16LE(0xeb9f, 0)
+  header.writeUInt8(1, 2)
+  header.writeUInt32LE(header.length, 4)
+  header.writeUInt32LE(types.length, 12)
+  header.writeUInt32LE(types.length, 16)
+  header.writeUInt32LE(strings.length, 20)
+  const all = Buffer.concat([header, types, strings])
+  const request = attributes(32, (bytes) => {
+    bytes.writeBigUInt64LE(address(all), 0)
+    bytes.writeUInt32LE(all.length, 16)
+  })
+  return new Descriptor(bpf(command.typesLoad, request, 'types load'))
 }
 
 /** A map with one entry that neither programs nor user space can change any more: a program's constants. */

@@ -1,6 +1,6 @@
 /**
  * bpf(2), as far as steering needs it: programs, links, pins, and running a program to see what it would do.
- * No libbpf, no BTF. Linux 5.14 for sk_reuseport/migrate; what is used of each type is tried by `doctor`, not read from a version.
+ * No libbpf, and no BTF but for the one kind of map that demands it. Linux 5.14 for sk_reuseport/migrate; what is used of each type is tried by `doctor`, not read from a version.
  */
 import { openSync } from 'node:fs'
 import { address, attempt, Descriptor, SystemError } from './ffi.ts'
@@ -19,6 +19,7 @@ export const command = {
   programById: 13,
   info: 15,
   query: 16,
+  typesLoad: 18,
   mapFreeze: 22,
   linkCreate: 28,
   linkUpdate: 29,

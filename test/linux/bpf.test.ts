@@ -11,6 +11,7 @@ import { loadPrograms, readObject } from '../../src/linux/bpf-object.ts'
 import { openDescriptors } from '../../src/linux/descriptors.ts'
 import { SystemError } from '../../src/linux/ffi.ts'
 import { mountBpffs, unmount } from '../../src/linux/mounts.ts'
+import { tcpSocket } from '../../src/linux/sockets.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { temporaryDirectory } from '../support/workspace.ts'
@@ -59,6 +60,18 @@ test('a map that was closed is nobody else’s, even when its descriptor’s num
   assert.throws(() => first.set(word(1), word(2)), failsWith('EBADF'))
   assert.deepEqual(first.keys(), [])
   assert.deepEqual(second.get(word(1)), word(1))
+})
+
+test('a socket storage keeps a value of each socket, asked for by descriptor', { skip: asRoot }, () => {
+  using storage = createMap({ type: 24, keySize: 4, valueSize: 8, maxEntries: 0, flags: 1 }, 'storage')
+  using socket = tcpSocket('ipv4')
+  using other = tcpSocket('ipv4')
+  const value = Buffer.alloc(8, 7)
+  storage.set(word(socket.fd), value)
+  assert.deepEqual(storage.get(word(socket.fd)), value)
+  assert.equal(storage.get(word(other.fd)), null)
+  assert.equal(storage.delete(word(socket.fd)), true)
+  assert.equal(storage.get(word(socket.fd)), null)
 })
 
 test('constants can be read and never changed', { skip: asRoot }, () => {

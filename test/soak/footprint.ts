@@ -51,7 +51,6 @@ const growing = [
   'alive',
   'holds',
   'stamps',
-  'binders',
   'tallies',
   'handed',
 ] as const

@@ -151,6 +151,20 @@ test('the listener beyond the last place is counted and gets nothing; the others
   )
 })
 
+test('an app that binds and closes without end keeps no other app from its place', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080], holdMs: 0 })
+  steering.addApp(2, { ports: [9090], holdMs: 0 })
+  const slow = await startApp(t, node.release(v1), 'slow')
+  const restless = await startApp(t, node.release({ app: 2, release: 1 }), 'restless', { uid: 65_534 })
+  await slow.run(`bound('0.0.0.0', 8080)`)
+  await restless.run(`[(s := socket.socket(), s.bind(('127.0.0.1', 9999)), s.close()) and None for _ in range(40_000)]`)
+  await slow.run('sockets[0].listen(64)')
+  assert.deepEqual(cookiesOf(steering, v1, 8080), [await slow.run('cookie(sockets[0])')])
+  assert.equal(steering.counters().no_place, 0)
+})
+
 test('a second listener of one worker gets EADDRINUSE exactly where it would without Cutover', { skip }, async (t) => {
   const pairs = [
     [`'0.0.0.0'`, `'0.0.0.0'`],

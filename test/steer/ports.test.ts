@@ -125,6 +125,21 @@ test('a port of another app gives EADDRINUSE as ever, and is not to be had by de
   assert.deepEqual(steering.ports(2), [{ port: 9000, declared: true }])
 })
 
+test('a socket that is bound and listens later is lent with the port, and no other program’s is', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080], holdMs: 0 })
+  const slow = await startApp(t, node.release(v1), 'slow')
+  const foreigner = await startApp(t, null, 'foreigner')
+  await slow.run(`bound('0.0.0.0', 8080)`)
+  await foreigner.run(`bound('127.0.0.1', 8080, again=True)`)
+  steering.lend(1, { to: 65_534, from: null })
+  const owner = 'os.fstat(sockets[0].fileno()).st_uid'
+  assert.deepEqual([await slow.run(owner), await foreigner.run(owner)], [65_534, 0])
+})
+
 test('a port that is declared no longer is kept while a release listens there, and then given back', {
   skip,
 }, async (t) => {

@@ -7,7 +7,7 @@ import type { AppId, ReleaseNumber } from '../../core/words.ts'
  * Part of the path of every pin: maps of another layout are never taken for these. Programs of one layout, of whatever version, work side by side
  * on the same maps, are the same in number and name, and are replaced by one another in place (install.ts).
  */
-export const layoutVersion = 5
+export const layoutVersion = 6
 
 /** A release of an app. Release 0 of an app is its park. */
 export interface ReleaseRef {

@@ -8,7 +8,7 @@ import { dumpTcp, type TcpSocket } from '../../linux/sock-diag.ts'
 import { giveTo } from '../../linux/sockets.ts'
 import { copiesOf } from './copies.ts'
 import type { Maps } from './kernel.ts'
-import { placeKey, u64 } from './layout.ts'
+import { placeKey, u32 } from './layout.ts'
 import { placesOf, rowsOf } from './listeners.ts'
 import { livingOf } from './living.ts'
 import { portsOf } from './ports.ts'
@@ -26,20 +26,26 @@ const passes = 3
 /** Gives the app's sockets on all its ports, declared or not, and park's to the user. */
 export function lendPorts(maps: Maps, app: AppId, { to, from }: Lending): void {
   for (let pass = 0; pass < passes; pass++) {
-    const others = socketsOf(maps, app).filter(({ uid }) => uid !== to && (from === null || from.has(uid)))
+    const others = socketsOn(maps, app).filter(({ uid }) => uid !== to && (from === null || from.has(uid)))
     if (others.length === 0) return
-    for (const { copy } of copiesOf(others)) giveTo(copy, to)
+    const placed = placedOf(maps, app)
+    for (const { socket, copy } of copiesOf(others)) {
+      // Of one that is bound and listens soon only its own storage tells that it is the app's.
+      if (placed.has(socket.cookie) || maps.binders.get(u32(copy.fd)) !== null) giveTo(copy, to)
+    }
   }
 }
 
-/** Those that listen, and those that are bound and listen soon, or again. */
-function socketsOf(maps: Maps, app: AppId): TcpSocket[] {
+/** The cookies of those that listen, or listened and may again. */
+function placedOf(maps: Maps, app: AppId): Set<bigint> {
   const rows = [0, ...livingOf(maps, app)].flatMap((release) => rowsOf(maps, { app, release }))
-  const placed = new Set(
+  return new Set(
     rows.flatMap((row) =>
       placesOf(maps, row).flatMap((place) => maps.places.get(placeKey(place))?.readBigUInt64LE(0) ?? []),
     ),
   )
-  const isOwn = ({ cookie }: TcpSocket) => placed.has(cookie) || maps.binders.get(u64(cookie)) !== null
-  return portsOf(maps, app).flatMap(({ port }) => dumpTcp({ states: ['listen', 'bound'], port }).filter(isOwn))
 }
+
+/** All that stands on the app's ports, other programs' sockets at other addresses included. */
+const socketsOn = (maps: Maps, app: AppId): TcpSocket[] =>
+  portsOf(maps, app).flatMap(({ port }) => dumpTcp({ states: ['listen', 'bound'], port }))
