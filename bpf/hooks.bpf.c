@@ -174,22 +174,32 @@ SEC("cgroup/bind6") int bind6(struct bpf_sock_addr *ctx)
 
 /* ---- listen: take a place ---- */
 
-/* Raises the number of places in use; several listeners may do so at once. */
+/*
+ * Raises the number of places in use, unless the release has its share of them; several listeners may do so at once, and each may come to
+ * one more.
+ */
 static __always_inline bool seat(struct place *place)
 {
+	struct self *self = own();
 	struct place row_key = *place;
 	row_key.n = 0;
 	struct seats first = {};
 	if (!bpf_map_update_elem(&seats, &row_key, &first, BPF_NOEXIST))
-		__sync_fetch_and_add(&own()->rows, 1);
+		__sync_fetch_and_add(&self->rows, 1);
 	struct seats *row = bpf_map_lookup_elem(&seats, &row_key);
 	if (!row)
 		return false;
 	__u32 mine = place->n + 1;
 	for (int i = 0; i < LISTENERS; i++) {
 		__u32 high = row->high;
-		if (high >= mine || __sync_val_compare_and_swap(&row->high, high, mine) == high)
+		if (high >= mine)
 			return true;
+		if (self->places >= OWN_PLACES)
+			return false;
+		if (__sync_val_compare_and_swap(&row->high, high, mine) == high) {
+			__sync_fetch_and_add(&self->places, mine - high);
+			return true;
+		}
 	}
 	return row->high >= mine;
 }
@@ -225,6 +235,7 @@ static __always_inline bool take(struct bpf_sock_ops *ctx, struct place *place, 
 		if (!bpf_map_update_elem(&owners, place, me, BPF_ANY) && seat(place))
 			return true;
 		bpf_map_delete_elem(&places, place);
+		bpf_map_delete_elem(&owners, place);
 		return false;
 	}
 	return false;

@@ -20,8 +20,9 @@
 #define APPS 256         /* app 0 is nobody */
 #define ALIVE 8          /* most releases of an app that live at one time */
 #define LISTENERS 64     /* most listening sockets of a release on one port */
-#define ROWS 128         /* most ports on which a release listens in its life: no app may use up what all have together */
-#define PLACES 65536
+#define ROWS 128         /* most ports on which a release listens in its life, */
+#define OWN_PLACES 1024  /* and most places that it takes: no app may use up what all have together */
+#define PLACES 65536     /* all that 8 apps can take */
 #define PORTS 16384
 #define CONNECTIONS 16384
 
@@ -126,7 +127,8 @@ struct self {
 	__u32 app;
 	__u64 netns;  /* cookie of the network namespace that is steered */
 	__u64 cgroup; /* id of the release's cgroup */
-	__u64 rows;   /* ports on which it ever listened; only the hooks write here */
+	__u32 rows;   /* ports on which it ever listened, */
+	__u32 places; /* and places that it ever took there; only the hooks write these two */
 };
 
 enum counter {

@@ -165,6 +165,23 @@ test('an app that binds and closes without end keeps no other app from its place
   assert.equal(steering.counters().no_place, 0)
 })
 
+test('however many ports it has, a release takes 1,024 places, again and again', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  const app = await startApp(t, node.release(v1), 'v1')
+  await app.run(`__import__('resource').setrlimit(7, (2000, 2000))`)
+  await app.run(`[listen('127.0.0.1', 9000 + i // 64, share=True, accept=False) for i in range(1024 + 40)]`)
+  assert.equal(steering.listeners(v1).length, 1024)
+  assert.equal(steering.counters().no_place, 40)
+  await app.run('[close(s) for s in sockets[:10]]')
+  await app.run(`[listen('127.0.0.1', 9000, share=True, accept=False) for _ in range(11)]`)
+  assert.equal(steering.listeners(v1).length, 1024)
+  assert.equal(steering.counters().no_place, 41)
+  const other = await startApp(t, node.release({ app: 1, release: 2 }), 'v2')
+  await other.run(listen)
+  assert.equal(steering.counters().no_place, 41)
+})
+
 test('a second listener of one worker gets EADDRINUSE exactly where it would without Cutover', { skip }, async (t) => {
   const pairs = [
     [`'0.0.0.0'`, `'0.0.0.0'`],
