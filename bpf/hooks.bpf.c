@@ -178,17 +178,19 @@ SEC("cgroup/bind6") int bind6(struct bpf_sock_addr *ctx)
  * Raises the number of places in use, unless the release has its share of them; several listeners may do so at once, and each may come to
  * one more.
  */
-static __always_inline bool seat(struct place *place)
+static __always_inline bool seat(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct place *place)
 {
 	struct self *self = own();
 	struct place row_key = *place;
 	row_key.n = 0;
-	struct seats first = {};
+	struct seats first = { .address = ADDRESS(ctx->family, ctx->local_ip4, ctx->local_ip6) };
 	if (!bpf_map_update_elem(&seats, &row_key, &first, BPF_NOEXIST))
 		__sync_fetch_and_add(&self->rows, 1);
 	struct seats *row = bpf_map_lookup_elem(&seats, &row_key);
 	if (!row)
 		return false;
+	if (!same(&first.address, &row->address) || sk->bound_dev_if)
+		row->mixed = 1;
 	__u32 mine = place->n + 1;
 	for (int i = 0; i < LISTENERS; i++) {
 		__u32 high = row->high;
@@ -223,7 +225,7 @@ static __always_inline bool back(struct bpf_sock_ops *ctx, struct place *place, 
 
 /* The lowest free place. BPF_NOEXIST makes the taking atomic, and never updates a place with the socket that is in it (Linux before 6.7
    corrupts itself then). */
-static __always_inline bool take(struct bpf_sock_ops *ctx, struct place *place, const struct owner *me)
+static __always_inline bool take(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct place *place, const struct owner *me)
 {
 	for (__u32 n = 0; n < LISTENERS; n++) {
 		place->n = n;
@@ -232,7 +234,7 @@ static __always_inline bool take(struct bpf_sock_ops *ctx, struct place *place, 
 			continue;
 		if (result)
 			return false;
-		if (!bpf_map_update_elem(&owners, place, me, BPF_ANY) && seat(place))
+		if (!bpf_map_update_elem(&owners, place, me, BPF_ANY) && seat(ctx, sk, place))
 			return true;
 		bpf_map_delete_elem(&places, place);
 		bpf_map_delete_elem(&owners, place);
@@ -270,7 +272,7 @@ static __always_inline void enlist(struct bpf_sock_ops *ctx)
 	struct owner *bound = bpf_sk_storage_get(&binders, sk, NULL, 0);
 	if (bound) {
 		struct owner me = *bound;
-		if (!has_row(self, &place) || !own_port(ctx->local_port) || !take(ctx, &place, &me)) {
+		if (!has_row(self, &place) || !own_port(ctx->local_port) || !take(ctx, sk, &place, &me)) {
 			count(NO_PLACE);
 			return;
 		}

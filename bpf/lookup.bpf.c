@@ -6,6 +6,21 @@
  */
 #include "choice.h"
 
+/* Whose turn it is among the listeners of this row that fit the packet. */
+static __always_inline __u32 *turn_of(struct bpf_sk_lookup *ctx, struct seats *row, const struct place *place,
+				      const struct connection *c)
+{
+	__u32 none = 0, *turn = NULL;
+	if (READ(row->mixed)) {
+		struct round key = { .place = *place, .to = c->local };
+		key.place.n = 0;
+		turn = bpf_map_lookup_elem(&rounds, &key);
+		if (!turn && !bpf_map_update_elem(&rounds, &key, &none, BPF_NOEXIST))
+			turn = bpf_map_lookup_elem(&rounds, &key);
+	}
+	return turn ? turn : ctx->family == AF_INET ? &row->turn[0] : &row->turn[1];
+}
+
 /* Gives the connection to a release, its listeners taking turns. The ACK of a SYN cookie gets the place that its SYN was given. */
 static __always_inline bool give(struct bpf_sk_lookup *ctx, struct connection *c, __u32 release, __u32 goal)
 {
@@ -23,14 +38,13 @@ static __always_inline bool give(struct bpf_sk_lookup *ctx, struct connection *c
 		if (assign(ctx, &aim, &place))
 			return true;
 	}
-	__u32 *turn = ctx->family == AF_INET ? &row->turn[0] : &row->turn[1];
-	__u32 start = __sync_fetch_and_add(turn, 1);
+	__u32 start = __sync_fetch_and_add(turn_of(ctx, row, &place, c), 1);
 	for (__u32 i = 0; i < LISTENERS && used(row, i); i++) {
 		place.n = (start + i) % row->high;
 		if (!assign(ctx, &aim, &place))
 			continue;
-		if (i)
-			__sync_fetch_and_add(turn, i); /* or whoever follows an empty place would get its turns as well */
+		if (i) /* or whoever follows a place that is empty, or does not fit, would get its turns as well */
+			__sync_fetch_and_add(turn_of(ctx, row, &place, c), i);
 		struct given now = { .release = release, .n = place.n };
 		bpf_map_update_elem(&turns, c, &now, BPF_ANY);
 		return true;

@@ -49,10 +49,21 @@ struct owner {
 	__u64 shares; /* 1: it asked for SO_REUSEPORT itself */
 };
 
-/* Of a release and port: how many places were ever taken, and whose turn it is, for IPv4 and for IPv6. */
+/*
+ * Of a release and port: how many places were ever taken, and whose turn it is, for IPv4 and for IPv6. Where its listeners are not all bound
+ * alike, not all of them fit a packet: then `rounds` says whose turn it is, for each address of its own.
+ */
 struct seats {
 	__u32 high;
 	__u32 turn[2];
+	__u32 mixed;
+	struct address address; /* of the listener that came first */
+};
+
+/* An address at which connections come to a release and port. */
+struct round {
+	struct place place; /* n = 0 */
+	struct address to;
 };
 
 /*
@@ -173,6 +184,7 @@ MAP(holds, ARRAY, __u32, struct hold, APPS, 0);
 MAP(stamps, HASH, struct place, struct stamp, PORTS, BPF_F_NO_PREALLOC); /* a place of park */
 MAP(who, LRU_HASH, struct connection, struct goal, CONNECTIONS, 0);
 MAP(turns, LRU_HASH, struct connection, struct given, CONNECTIONS, 0);
+MAP(rounds, LRU_HASH, struct round, __u32, CONNECTIONS, 0);
 MAP(binders, SK_STORAGE, __u32, struct owner, 0, BPF_F_NO_PREALLOC); /* of a socket between a shared bind and its listen; goes with it */
 MAP(tallies, HASH, __u32, __u64, APPS *ALIVE * 2, BPF_F_NO_PREALLOC); /* release -> connections accepted */
 MAP(handed, HASH, __u32, __u64, APPS *ALIVE * 2, BPF_F_NO_PREALLOC); /* release -> connections handed on from park; only the daemon writes it */

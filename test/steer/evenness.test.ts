@@ -90,3 +90,18 @@ test('IPv4 and IPv6 take turns of their own', { skip }, async (t) => {
   for (let i = 0; i < 20; i++) answers.push(`IPv4 ${await ask(8080)}`, `IPv6 ${await ask(8080, '::1')}`)
   assert.deepEqual(tally(answers), { 'IPv4 w1': 10, 'IPv4 w2': 10, 'IPv6 w1': 10, 'IPv6 w2': 10 })
 })
+
+test('where workers listen at several addresses, each address is spread exactly', { skip }, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [8080], holdMs: 0 })
+  const cgroup = node.release({ app: 1, release: 1 })
+  const two = [await startApp(t, workerOf(cgroup, 1), 'w1'), await startApp(t, workerOf(cgroup, 2), 'w2')]
+  const addresses = ['127.0.0.1', '127.0.0.2', '::1']
+  for (const address of addresses) for (const app of two) await app.run(`listen('${address}', 8080)`)
+  steering.switchTo(1, 1, { hold: false })
+  const answers: string[] = []
+  for (let i = 0; i < 100; i++) for (const address of addresses) answers.push(`${address} ${await ask(8080, address)}`)
+  const expected = addresses.flatMap((address) => [`${address} w1`, `${address} w2`])
+  assert.deepEqual(tally(answers), Object.fromEntries(expected.map((answer) => [answer, 50])))
+})

@@ -16,6 +16,7 @@ import {
   portKey,
   portValue,
   releaseKey,
+  seatsValue,
   siteValue,
   u32,
   u64,
@@ -61,7 +62,7 @@ test('with full maps no port but the apps’ own is affected', { skip: asRoot },
   for (const port of many) {
     const place = { ref: { app: 1 + (port % 255), release: 1 }, port, n: 0 }
     maps.ports.set(portKey(port), portValue(place.ref.app, port % 8 === 0))
-    maps.seats.set(placeKey(place), u32(64, 7, 9))
+    maps.seats.set(placeKey(place), seatsValue(64))
     maps.sites.set(placeKey(place), siteValue({ address: port % 8 === 0 ? '::' : null, park: 0xffff_ffff_ffff_ffffn }))
     maps.owners.set(placeKey(place), u64(1n, 2n, 0n))
     maps.stamps.set(placeKey({ ...place, ref: { ...place.ref, release: 0 } }), u64(1n, 1n))
@@ -80,7 +81,7 @@ test('with garbage in every map no port but the apps’ own is affected', { skip
   }
   for (const port of own) maps.ports.set(portKey(port), randomBytes(4))
   for (let i = 0; i < 4000; i++) {
-    maps.seats.set(randomBytes(8), randomBytes(12))
+    maps.seats.set(randomBytes(8), randomBytes(32))
     maps.sites.set(randomBytes(8), randomBytes(32))
     maps.owners.set(randomBytes(8), randomBytes(24))
     maps.stamps.set(randomBytes(8), randomBytes(16))

@@ -22,6 +22,7 @@ const mapNames = [
   'stamps',
   'who',
   'turns',
+  'rounds',
   'binders',
   'tallies',
   'handed',

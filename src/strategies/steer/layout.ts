@@ -79,6 +79,14 @@ export const placeOf = (key: Buffer): Place => ({
   n: key.readUInt8(7),
 })
 
+/** `struct seats`, with so many places taken. Of sockets that were not looked at it is not said that they are all bound alike. */
+export function seatsValue(high: number): Buffer {
+  const bytes = Buffer.alloc(32)
+  bytes.writeUInt32LE(high, 0)
+  bytes.writeUInt32LE(1, 12)
+  return bytes
+}
+
 export const portKey = (port: number): Buffer => u32(tcp * 0x1_0000 + port)
 export const portOfKey = (key: Buffer): number => key.readUInt16LE(0)
 

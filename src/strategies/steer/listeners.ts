@@ -4,7 +4,7 @@ import type { Descriptor } from '../../linux/ffi.ts'
 import { listenersOn, type TcpSocket } from '../../linux/sock-diag.ts'
 import { socketCookie } from '../../linux/sockets.ts'
 import type { Maps } from './kernel.ts'
-import { maxListeners, type Place, placeKey, placeOf, type ReleaseRef, releaseKey, u32, u64 } from './layout.ts'
+import { maxListeners, type Place, placeKey, placeOf, type ReleaseRef, releaseKey, seatsValue, u64 } from './layout.ts'
 
 export interface Listener {
   readonly port: number
@@ -83,7 +83,7 @@ export function enter(maps: Maps, { ref, port, n: first }: Place, socket: Descri
     maps.owners.set(key, u64(socketCookie(socket), worker, 1n))
     const row = { ref, port, n: 0 }
     const high = Math.max(n + 1, placesOf(maps, row).length)
-    maps.seats.set(placeKey(row), u32(high, 0, 0))
+    maps.seats.set(placeKey(row), seatsValue(high))
     return
   }
   throw failure(`Port ${port} is listened on by more than ${maxListeners} sockets, which is as many as can be held.`)
