@@ -68,7 +68,7 @@ export interface NodeOptions {
 
 export function createNode({ home, store, log, closing, parts }: NodeOptions): Node {
   const { instances, commands, files, cgroups, openSteering, bpffs } = parts
-  const name = `cutover-${home.id}`
+  const name = nameOf(home)
   const cgroup = join(cgroupRoot(), name)
   // A command that an app ran may have started this daemon.
   leaveCgroup((path) => path.startsWith('/cutover-'))
@@ -81,8 +81,8 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
     return home.bpffs
   }
   const findSteering = (): Steering | null => {
-    const place = foundBpffs(home)
-    if (place !== null && existsSync(join(place, name))) steering ??= openSteering({ pins: join(place, name), cgroup })
+    const pins = foundPins(home)
+    if (pins !== null) steering ??= openSteering({ pins, cgroup })
     return steering
   }
   return {
@@ -143,6 +143,15 @@ function removeDying(cgroups: Parts['cgroups'], cgroup: string): void {
 
 /** Our own counts first: pins that an earlier daemon made there are not found in the machine's, should that appear later. */
 const foundBpffs = (home: Home): string | null => findBpffs([home.bpffs, '/sys/fs/bpf'])
+
+/** Where the kernel's part of this home is pinned, or null if it is not. */
+export function foundPins(home: Home): string | null {
+  const place = foundBpffs(home)
+  const pins = place === null ? null : join(place, nameOf(home))
+  return pins !== null && existsSync(pins) ? pins : null
+}
+
+const nameOf = (home: Home): string => `cutover-${home.id}`
 
 /** How a release is named in maps of this process, and its cgroup below Cutover's. */
 export const keyOf = (app: AppName, release: ReleaseNumber): string => `${app}.${named(release)}`

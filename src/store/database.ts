@@ -1,5 +1,5 @@
 /** The SQLite file: its tables, and transactions. Every change of the state is one transaction; see https://sqlite.org/wal.html. */
-import { chmodSync } from 'node:fs'
+import { chmodSync, existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { failure } from '../core/errors.ts'
 
@@ -78,12 +78,10 @@ export function openDatabase(file: string): Database {
     const database = new DatabaseSync(file, { timeout: 5000 })
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON')
     chmodSync(file, 0o600)
-    const found = Number(database.prepare('PRAGMA user_version').get()?.user_version)
+    const found = versionOf(database)
     if (found > version) {
       database.close()
-      throw failure(
-        `${file} was written by a newer Cutover (layout ${found}; this one knows ${version}); nothing was changed`,
-      )
+      throw tooNew(file, found)
     }
     if (found === 0) transaction(database, () => database.exec(`${tables}; PRAGMA user_version = ${version}`))
     return database
@@ -92,6 +90,22 @@ export function openDatabase(file: string): Database {
     throw error
   }
 }
+
+/**
+ * Looks whether this version knows the tables of that file, and changes nothing. One that is not there will do.
+ * @throws CutoverError `failed` if it was written by a newer version
+ */
+export function requireKnownDatabase(file: string): void {
+  if (!existsSync(file)) return
+  using database = new DatabaseSync(file, { readOnly: true, timeout: 5000 })
+  const found = versionOf(database)
+  if (found > version) throw tooNew(file, found)
+}
+
+const versionOf = (database: Database): number => Number(database.prepare('PRAGMA user_version').get()?.user_version)
+
+const tooNew = (file: string, found: number) =>
+  failure(`${file} was written by a newer Cutover (layout ${found}; this one knows ${version}); nothing was changed`)
 
 /** Runs `change` in one transaction: all of it is in the file at the end, or nothing. Transactions do not nest. */
 export function transaction<T>(database: Database, change: () => T): T {

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { app, appFolder, port, processesOf } from '../support/app.ts'
+import { app, appBecomes, appFolder, pidsOf, port, processesOf } from '../support/app.ts'
 import { type Checkout, checkout } from '../support/checkout.ts'
 import { cutover } from '../support/cutover.ts'
 import { answeredIn, assertNoneLost, startLoad } from '../support/load.ts'
@@ -88,6 +88,38 @@ test(
     assert.match(same.stderr, /^A daemon of this version .* runs already/)
   },
 )
+
+for (const { what, file, from, to, says } of [
+  {
+    what: 'another layout of the pins',
+    file: 'strategies/steer/layout.ts',
+    from: 'layoutVersion = ',
+    to: 'layoutVersion = 9',
+    says: /^The kernel programs pinned in .* are of layout \d+, and this version of Cutover knows layout 9\d+\. Nothing was changed/,
+  },
+  {
+    what: 'an older database',
+    file: 'store/database.ts',
+    from: 'const version = ',
+    to: 'const version = -',
+    says: /^.*\/cutover\.db was written by a newer Cutover .* nothing was changed/,
+  },
+])
+  test(`a version that knows only ${what} does not take over, and the daemon that runs goes on`, options, async (t) => {
+    const other = checkout(t)
+    other.change(file, from, to)
+    const node = await startNode(t)
+    await node.deploy(appFolder(t))
+    const before = await node.client.daemon()
+    const { code, stderr } = await cutover(['daemon'], { home: node.place.home, command: other.command })
+    assert.equal(code, 1, stderr)
+    assert.match(stderr, says)
+    assert.match(stderr, new RegExp(`\\. The daemon of version \\S+ \\(pid ${before?.pid}\\) goes on\\.\n$`))
+    assert.deepEqual(await node.client.daemon(), before)
+    const [worker = 0] = pidsOf(await node.app(app), 1)
+    process.kill(worker, 'SIGKILL')
+    await appBecomes(node, (status) => pidsOf(status, 1).length > 0 && !pidsOf(status, 1).includes(worker))
+  })
 
 test('whoever waits to take over and gives up leaves the daemon where it is', options, async (t) => {
   const newer = checkout(t)

@@ -43,20 +43,24 @@ async function run(): Promise<void> {
   needRoot(place)
   requireTrusted(place.home)
   const { installProgram } = await import('../../daemon/program/install.ts')
-  const [node, ...args] = await installProgram(place.home)
+  const program = await installProgram(place.home)
   const { keepOnExec } = await import('../../linux/descriptors.ts')
-  const lock = await lockOfFormer(place)
+  const lock = await lockOfFormer(place, program)
   keepOnExec(lock)
   process.chdir('/')
   const environment = { ...process.env, CUTOVER_HOME: place.home }
+  const [node, ...args] = program
   process.execve?.(node, [node, ...args, '--lock-fd', String(lock.fd)], environment)
 }
 
+/** A command: that of the daemon. */
+type Program = readonly [string, ...string[]]
+
 /** With the lock no other command can start a daemon. Until then one may be quicker, as a daemon of the former version: that one is asked again. */
-async function lockOfFormer(place: Place): Promise<Descriptor> {
+async function lockOfFormer(place: Place, program: Program): Promise<Descriptor> {
   const { takeLock } = await import('../../daemon/lock.ts')
   for (let tries = 1; ; tries++) {
-    await takeOver()
+    await takeOver(place, program)
     try {
       return takeLock(place)
     } catch (error) {
@@ -71,9 +75,9 @@ const betweenTriesMs = 250
 
 /**
  * Makes a daemon of another version leave, once what it is asked to do is done.
- * @throws CutoverError `refused` if the one that runs is of this version
+ * @throws CutoverError `refused` if the one that runs is of this version, `failed` if this one could not go on from there: then that one stays
  */
-async function takeOver(): Promise<void> {
+async function takeOver(place: Place, program: Program): Promise<void> {
   const client = connectToRunning()
   const running = await client.daemon()
   if (running === null) return
@@ -82,12 +86,26 @@ async function takeOver(): Promise<void> {
     throw refusal(
       `A daemon of this version (${version}, pid ${pid}) runs already. To end it, apps going on: cutover daemon stop`,
     )
+  await requireTakeable(place, program, `The daemon of version ${version} (pid ${pid}) goes on.`)
   const busy = (await client.status()).apps.flatMap(({ app, busy }) => (busy === null ? [] : [`${app} (${busy})`]))
   note(
     `The daemon of version ${printable(version)} (pid ${pid}) makes place` +
       (busy.length === 0 ? '.' : ` when it has ended its work: ${printable(busy.join(', '))}.`),
   )
   await client.stopDaemon(false, true)
+}
+
+/** Asks the program that is about to be the daemon whether it knows what it would find. It changes nothing. */
+async function requireTakeable({ home }: Place, [node, ...args]: Program, otherwise: string): Promise<void> {
+  const { execFile } = await import('node:child_process')
+  const { promisify } = await import('node:util')
+  const env = { ...process.env, CUTOVER_HOME: home }
+  try {
+    await promisify(execFile)(node, [...args, '--look-only'], { env })
+  } catch (error) {
+    const { stderr = '' } = error as { stderr?: string }
+    throw failure(`${stderr.trim().replace(/\.$/, '') || String(error)}. ${otherwise}`, { cause: error })
+  }
 }
 
 interface StopOptions {

@@ -73,17 +73,17 @@ export const ownNamespace = '/proc/self/ns/net'
  *   namespace: then nothing was changed; SystemError if the kernel refuses
  */
 export function openKernel(directory: string, folder: URL = ownObjects): Kernel {
-  refuseOtherLayouts(directory)
+  requireKnownPins(directory)
   const objects = readObjects(folder)
   const root = join(directory, String(layoutVersion))
   const pins: Pins = {
     maps: join(root, 'maps'),
-    lookup: join(root, 'links', 'lookup'),
+    lookup: lookupIn(directory),
     programs: join(root, 'programs'),
     ownPrograms: join(root, 'programs', objects.digest),
     releases: join(root, 'releases'),
   }
-  const found = isAttached(pins)
+  const found = isAttached(pins.lookup)
   if (!found) rmSync(root, { recursive: true, force: true })
   using owned = new DisposableStack()
   // One for each name: `fromEntries` forgets which keys there are.
@@ -104,6 +104,17 @@ export function openKernel(directory: string, folder: URL = ownObjects): Kernel 
   return { maps, pins, ...programs, [Symbol.dispose]: () => all.dispose() }
 }
 
+/**
+ * Looks whether this version can take over what is pinned there, and changes nothing.
+ * @throws CutoverError `failed` if the pins are of another layout, or steer another network namespace
+ */
+export function requireKnownPins(directory: string): void {
+  refuseOtherLayouts(directory)
+  isAttached(lookupIn(directory))
+}
+
+const lookupIn = (directory: string): string => join(directory, String(layoutVersion), 'links', 'lookup')
+
 /** Takes every pin away, the link first: without it, whatever else is left counts as nothing. What is attached goes with it. */
 export function removePins(directory: string): void {
   rmSync(join(directory, String(layoutVersion), 'links'), { recursive: true, force: true })
@@ -123,13 +134,13 @@ function refuseOtherLayouts(directory: string): void {
 }
 
 /** Is the look-up program at work? What an earlier daemon left half made, or what steered a namespace that has gone, is not. */
-function isAttached(pins: Pins): boolean {
-  if (!existsSync(pins.lookup)) return false
-  using link = getPinned(pins.lookup)
+function isAttached(lookup: string): boolean {
+  if (!existsSync(lookup)) return false
+  using link = getPinned(lookup)
   const { netns: steered } = linkInfo(link)
   if (steered !== 0n && steered !== statSync(ownNamespace, { bigint: true }).ino)
     throw failure(
-      `The programs of which ${pins.lookup} is one steer another network namespace than this one. Nothing was changed. Run cutover ` +
+      `The programs of which ${lookup} is one steer another network namespace than this one. Nothing was changed. Run cutover ` +
         'where its daemon was first started, or give this one another CUTOVER_HOME.',
     )
   return steered !== 0n
