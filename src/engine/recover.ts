@@ -11,7 +11,7 @@ import type { App } from '../store/apps.ts'
 import { orMissing } from '../store/files/failures.ts'
 import type { Operation } from '../store/operations.ts'
 import { bringBack } from './bring-back.ts'
-import { removeFiles, tried } from './clean-up.ts'
+import { removeFiles, tried, triedAtOnce } from './clean-up.ts'
 import { declare } from './declare.ts'
 import { tellFound } from './found.ts'
 import { setupOf } from './instance-spec.ts'
@@ -146,6 +146,7 @@ function resume(node: Node, { slot }: App, running: Running): void {
   declare(node, running.app)
   const word = steering.word(slot)
   if (word.active !== release) steering.switchTo(slot, release, { hold: config.holdMs > 0 })
-  steering.park(slot)
+  // Where it does not listen yet, or this fails, it is done as soon as it can be.
+  triedAtOnce(node, `hold the ports of ${running.app}`, () => steering.park(slot))
   void handOnWhatWaits(node, running.app)
 }

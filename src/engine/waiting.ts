@@ -31,7 +31,7 @@ export function watchParked(node: Node): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) }
 }
 
-/** Resolves when the active release listens on all its ports and nobody waits, or when the app does not run by its user's wish. */
+/** Resolves when the active release listens on all its ports, which are held, and nobody waits; or when the app does not run by its user's wish. */
 export const handOnWhatWaits = (node: Node, app: AppName): Promise<void> =>
   inBackground(node, `hold ${app}.`, () => handOn(node, app))
 
@@ -64,7 +64,11 @@ function isNobodyLeft(node: Node, name: AppName): boolean {
     const text = `${waited} connections had waited for ${name} ${named(active.number)}`
     node.store.events.add('handed-on', text, name, active.number)
   }
-  if (running !== null && listensEverywhere(node, running) && steering.parked(app.slot) === 0) return true
+  if (running !== null && listensEverywhere(node, running) && steering.parked(app.slot) === 0) {
+    // It may listen where nobody holds: its holder was killed, or it was not up yet when a daemon looked last.
+    steering.park(app.slot)
+    return true
+  }
   const closed = steering.closeParked(app.slot)
   if (closed > 0) {
     const text = `${closed} connections had waited longer than hold and were closed`

@@ -14,7 +14,7 @@ import type { AppStatus, HistoryEntry } from '../../src/core/documents.ts'
 import { CutoverError } from '../../src/core/errors.ts'
 import { startInBackground } from '../../src/daemon/autostart.ts'
 import { cgroupPids } from '../../src/linux/cgroup.ts'
-import { identify, isAlive, sendSignal } from '../../src/linux/process.ts'
+import { isAlive, sendSignal } from '../../src/linux/process.ts'
 import { openHome } from '../../src/store/home.ts'
 import { openStore } from '../../src/store/store.ts'
 import type { Orders } from './ending-daemon.ts'
@@ -86,7 +86,7 @@ ${config}`,
   /** Ends the present daemon, if it lives, and starts one with these orders. */
   const startDaemon = async (wanted: Orders) => {
     orders = wanted
-    if (daemonOf(node) !== null) await node.killDaemon()
+    if (node.daemon() !== null) await node.killDaemon()
     return await app()
   }
   const bench: Bench = {
@@ -94,7 +94,7 @@ ${config}`,
     folder,
     app,
     count: async () => {
-      const daemon = daemonOf(node)
+      const daemon = node.daemon()
       assert.ok(daemon)
       sendSignal(daemon, 'SIGUSR2')
       await pause(100)
@@ -157,7 +157,7 @@ interface Around {
 async function killedOnce(bench: Bench, operation: Operation, { loads, next }: Around): Promise<string> {
   const { node } = bench
   const before = await bench.app()
-  const died = daemonOf(node)
+  const died = node.daemon()
   assert.ok(died)
   const operations = await node.client.history('shop')
   const outcome = await operation.act(bench).then(
@@ -305,11 +305,3 @@ function wordsOf(found: AppStatus | null, history: readonly HistoryEntry[], befo
           : 'v2'
   return text.replace(/\bv(\d+)\b/g, (_, number: string) => named(Number(number)))
 }
-
-/** The daemon of this node, if one lives. */
-function daemonOf({ place }: TestNode) {
-  const found = identify(Number(readFileSync(place.lock, 'utf8')))
-  return found !== null && isAlive(found) ? found : null
-}
-
-export const isRunning = (node: TestNode): boolean => daemonOf(node) !== null

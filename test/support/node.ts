@@ -10,7 +10,7 @@ import type { Progress, Receipt, Status } from '../../src/core/documents.ts'
 import { startInBackground } from '../../src/daemon/autostart.ts'
 import { type Place, placeAt } from '../../src/daemon/place.ts'
 import { cgroupPids, cgroupRoot } from '../../src/linux/cgroup.ts'
-import { identify, isAlive, sendSignal } from '../../src/linux/process.ts'
+import { identify, isAlive, type ProcessIdentity, sendSignal } from '../../src/linux/process.ts'
 import { openHome } from '../../src/store/home.ts'
 import { eventually } from './workspace.ts'
 
@@ -24,6 +24,8 @@ export interface TestNode {
   rollback(app: string, options?: { readonly to?: number; readonly from?: number }): Promise<Receipt>
   operate(kind: 'restart' | 'stop' | 'start' | 'remove', app: string): Promise<Receipt>
   app(name: string): Promise<Status['apps'][number]>
+  /** The daemon's process, if one lives. */
+  daemon(): ProcessIdentity | null
   /** `kill -9` of the daemon; resolves when it is gone. */
   killDaemon(): Promise<void>
   /** Waits until nothing of the app is draining or retiring. */
@@ -72,8 +74,12 @@ export async function startNode(
       assert.ok(apps[0])
       return apps[0]
     },
+    daemon: () => {
+      const found = identify(Number(readFileSync(place.lock, 'utf8')))
+      return found !== null && isAlive(found) ? found : null
+    },
     killDaemon: async () => {
-      const daemon = identify(Number(readFileSync(place.lock, 'utf8')))
+      const daemon = node.daemon()
       assert.ok(daemon)
       sendSignal(daemon, 'SIGKILL')
       await eventually(() => !isAlive(daemon))

@@ -6,7 +6,8 @@ import { type TestContext, test } from 'node:test'
 import { cgroupPids } from '../../src/linux/cgroup.ts'
 import { identify, isAlive, sendSignal } from '../../src/linux/process.ts'
 import { dumpTcp } from '../../src/linux/sock-diag.ts'
-import { app, appFolder, port, whoAnswers } from '../support/app.ts'
+import { app, appBecomes, appFolder, pidsOf, port, slowTheSecondTime, whoAnswers } from '../support/app.ts'
+import { cutPower } from '../support/cut-power.ts'
 import { assertNoneLost, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
 import { startNode, type TestNode } from '../support/node.ts'
@@ -65,12 +66,47 @@ test(
     assert.equal(await whoAnswers(), 'v1')
     assertNoneLost(await load.stop())
 
-    // It holds as before: who comes while the release is down waits.
-    const [worker = 0] = (await node.app(app)).releases.find(({ release }) => release === 1)?.pids ?? []
-    await using after = await startLoad({ kind: 'short', port, clients: 2, pauseMs: 10 })
-    const { answered } = await after.until('clients are served', (fates) => (fates.answered.v1 ?? 0) > 10)
-    process.kill(worker, 'SIGKILL')
-    await after.until('it serves again', (fates) => (fates.answered.v1 ?? 0) > (answered.v1 ?? 0) + 50)
-    assert.equal((await after.stop()).refused, 0)
+    await assertHeld(node)
   },
 )
+
+test('so it is where the only worker was being started again in that moment', options, async (t) => {
+  const node = await startNode(t)
+  await node.deploy(appFolder(t, { hold: '30s' }, { 'server.mjs': slowTheSecondTime(2500) }))
+  const [worker = 0] = pidsOf(await node.app(app), 1)
+  process.kill(worker, 'SIGKILL')
+  await eventually(() => workersOf(node).some((pid) => pid !== worker))
+  await node.killDaemon()
+  await killHolder(node)
+  await node.client.status()
+  await assertHeldOnceItServes(node)
+})
+
+test('so it is where all was killed, and then the daemon that was starting the app again', options, async (t) => {
+  const node = await startNode(t)
+  await node.deploy(appFolder(t, { hold: '30s' }, { 'server.mjs': slowTheSecondTime(2500) }))
+  await cutPower(node)
+  await node.client.status()
+  await eventually(() => workersOf(node).length > 0)
+  await node.killDaemon()
+  await node.client.status()
+  await assertHeldOnceItServes(node)
+})
+
+const workersOf = ({ cgroup }: TestNode) => cgroupPids(join(cgroup, `${app}.v1`))
+
+async function assertHeldOnceItServes(node: TestNode): Promise<void> {
+  await appBecomes(node, ({ busy, ports }) => busy === null && ports.some(({ addresses }) => addresses.length > 0))
+  await eventually(() => holdersOf(node).length === 1)
+  await assertHeld(node)
+}
+
+/** Who comes while the release is down waits. */
+async function assertHeld(node: TestNode): Promise<void> {
+  const [worker = 0] = pidsOf(await node.app(app), 1)
+  await using load = await startLoad({ kind: 'short', port, clients: 2, pauseMs: 10, timeoutMs: 60_000 })
+  const { answered } = await load.until('clients are served', (fates) => (fates.answered.v1 ?? 0) > 10)
+  process.kill(worker, 'SIGKILL')
+  await load.until('it serves again', (fates) => (fates.answered.v1 ?? 0) > (answered.v1 ?? 0) + 50)
+  assert.equal((await load.stop()).refused, 0)
+}

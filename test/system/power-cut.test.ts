@@ -1,17 +1,14 @@
 /** After a power cut nothing runs and the kernel remembers nothing: what the next daemon makes of the files alone. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
-import { rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { killCgroup, removeCgroup } from '../../src/linux/cgroup.ts'
-import { untilEmpty } from '../../src/linux/cgroup-events.ts'
-import { unmount } from '../../src/linux/mounts.ts'
 import { app, appBecomes, appFolder, ask, exampleServer, slowTheSecondTime, whoAnswers } from '../support/app.ts'
+import { cutPower } from '../support/cut-power.ts'
 import { exampleFolder } from '../support/examples.ts'
-import { pinsOf } from '../support/kernel-part.ts'
 import { asRoot } from '../support/namespace.ts'
-import { leftovers, startNode, type TestNode } from '../support/node.ts'
+import { leftovers, startNode } from '../support/node.ts'
 
 const options = { skip: asRoot }
 
@@ -81,14 +78,3 @@ test('daemon stop --all ends an app that is just being brought back, and it stay
   assert.deepEqual(leftovers(node.place.home, node.cgroup), [])
   assert.equal((await node.app(app)).stopped, true)
 })
-
-/** Leaves what a power cut leaves: files, and nothing else. */
-async function cutPower(node: TestNode): Promise<void> {
-  const pins = pinsOf(node)
-  await node.killDaemon()
-  killCgroup(node.cgroup)
-  await untilEmpty(node.cgroup, AbortSignal.timeout(10_000))
-  if (pins !== null) rmSync(pins, { recursive: true, force: true })
-  removeCgroup(node.cgroup)
-  unmount(join(node.place.home, 'bpf'))
-}

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { cgroupId, cgroupPids } from '../../../src/linux/cgroup.ts'
 import { listenersOn } from '../../../src/linux/sock-diag.ts'
-import { isRunning, startBench } from '../../support/kills.ts'
+import { startBench } from '../../support/kills.ts'
 import { lostIn } from '../../support/load.ts'
 import { asRoot } from '../../support/namespace.ts'
 import { shopPort } from '../../support/shop.ts'
@@ -32,7 +32,7 @@ test('kill -9 of the daemon at each point of starting a worker again', { skip: a
       const [killed = 0] = pids()
       process.kill(killed, 'SIGKILL')
       // Back, or the daemon that would start it has gone.
-      await eventually(() => (pids().length > 0 && !pids().includes(killed)) || !isRunning(node))
+      await eventually(() => (pids().length > 0 && !pids().includes(killed)) || node.daemon() === null)
     },
     lost: 'what the worker was working on, a request a client',
     mayLose: (fates, kills) => fates.refused + fates.timedOut === 0 && lostIn(fates) <= (kills + 1) * clients,
