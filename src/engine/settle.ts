@@ -36,12 +36,16 @@ export function retire(node: Node, app: AppName, release: ReleaseNumber): Promis
       node.store.apps.change(app, { type: 'retire', release, at: now() })
     }
     const running = runningOf(node, app, release)
-    const cut = running === null ? 0 : await untilQuiet(node, running, running.config.drainTimeoutMs)
+    const open = running === null ? 0 : await untilQuiet(node, running, running.config.drainTimeoutMs)
+    // Before they are cut: a daemon that dies meanwhile is followed by one that finds nothing to count.
+    if (open > 0) node.store.operations.cut(app, release, open)
     await takeDown(node, app, release)
-    node.store.apps.change(app, { type: 'retired', release, at: now() })
-    if (cut > 0) node.store.operations.cut(app, release, cut)
+    const cut = node.store.operations.cutOf(app, release)
     const text = `${app} ${named(release)} is retired${cut > 0 ? `; ${cut} connections were still open after drain_timeout and were cut` : ''}`
-    node.store.operations.note(app, 'retire', release, 'done', text)
+    node.store.together(() => {
+      node.store.apps.change(app, { type: 'retired', release, at: now() })
+      node.store.operations.note(app, 'retire', release, 'done', text)
+    })
     node.store.events.add('retired', text, app, release)
     prune(node, app)
   })

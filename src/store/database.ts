@@ -2,6 +2,7 @@
 import { chmodSync, existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { failure } from '../core/errors.ts'
+import { damaged, isDamage } from './writing.ts'
 
 export type Database = DatabaseSync
 
@@ -71,10 +72,10 @@ const tables = `
 
 /**
  * Opens the database, and makes it if it is not there.
- * @throws CutoverError `failed` if it was written by a newer version, or is no database.
+ * @throws CutoverError `failed` if it was written by a newer version, or is damaged, or is no database.
  */
-export function openDatabase(file: string): Database {
-  try {
+export const openDatabase = (file: string): Database =>
+  inWords(file, () => {
     const database = new DatabaseSync(file, { timeout: 5000 })
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON')
     chmodSync(file, 0o600)
@@ -83,23 +84,41 @@ export function openDatabase(file: string): Database {
       database.close()
       throw tooNew(file, found)
     }
+    requireWhole(file, database)
     if (found === 0) transaction(database, () => database.exec(`${tables}; PRAGMA user_version = ${version}`))
     return database
-  } catch (error) {
-    if (error instanceof Error && 'errcode' in error) throw failure(`${file}: ${error.message}`, { cause: error })
-    throw error
-  }
+  })
+
+/** Damage is found now, not at some later moment when something is half done: https://sqlite.org/pragma.html#pragma_quick_check. */
+function requireWhole(file: string, database: Database): void {
+  // It begins with a line that names the database.
+  const first = String(database.prepare('PRAGMA quick_check(1)').get()?.quick_check).replace(/^\*\*\* .*\n/, '')
+  if (first === 'ok') return
+  database.close()
+  throw damaged(file, new Error(first))
 }
 
 /**
  * Looks whether this version knows the tables of that file, and changes nothing. One that is not there will do.
- * @throws CutoverError `failed` if it was written by a newer version
+ * @throws CutoverError `failed` if it was written by a newer version, or is no database
  */
-export function requireKnownDatabase(file: string): void {
-  if (!existsSync(file)) return
-  using database = new DatabaseSync(file, { readOnly: true, timeout: 5000 })
-  const found = versionOf(database)
-  if (found > version) throw tooNew(file, found)
+export const requireKnownDatabase = (file: string): void =>
+  inWords(file, () => {
+    if (!existsSync(file)) return
+    using database = new DatabaseSync(file, { readOnly: true, timeout: 5000 })
+    const found = versionOf(database)
+    if (found > version) throw tooNew(file, found)
+  })
+
+/** What SQLite throws while the file is opened becomes a word for people. */
+function inWords<T>(file: string, open: () => T): T {
+  try {
+    return open()
+  } catch (error) {
+    if (isDamage(error)) throw damaged(file, error)
+    if (error instanceof Error && 'errcode' in error) throw failure(`${file}: ${error.message}`, { cause: error })
+    throw error
+  }
 }
 
 const versionOf = (database: Database): number => Number(database.prepare('PRAGMA user_version').get()?.user_version)
@@ -107,8 +126,9 @@ const versionOf = (database: Database): number => Number(database.prepare('PRAGM
 const tooNew = (file: string, found: number) =>
   failure(`${file} was written by a newer Cutover (layout ${found}; this one knows ${version}); nothing was changed`)
 
-/** Runs `change` in one transaction: all of it is in the file at the end, or nothing. Transactions do not nest. */
+/** Runs `change` in one transaction: all of it is in the file at the end, or nothing. One within another is part of that. */
 export function transaction<T>(database: Database, change: () => T): T {
+  if (database.isTransaction) return change()
   database.exec('BEGIN IMMEDIATE')
   try {
     const result = change()

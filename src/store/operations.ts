@@ -36,8 +36,13 @@ export interface Operations {
   knows(app: AppName): boolean
   /** The newest 500, oldest first. */
   history(app?: AppName): HistoryEntry[]
-  /** Adds connections cut at the end of a drain to the newest receipt that left this release. */
+  /**
+   * So many connections of this release are cut at the end of its drain: written into the newest receipt that left it. Said once more, by
+   * whoever goes on with it, the higher number counts, since no new ones come to such a release.
+   */
   cut(app: AppName, release: ReleaseNumber, connections: number): void
+  /** What that receipt says now; 0 if there is none. */
+  cutOf(app: AppName, release: ReleaseNumber): number
 }
 
 /** Of each app; older ones are dropped beyond this many. */
@@ -130,8 +135,12 @@ export function openOperations(database: Database): Operations {
       const row = sql.left.get(app, release)
       if (row === undefined) return
       const receipt: Receipt = JSON.parse(String(row.receipt))
-      const lost = { ...receipt.lost, cut: receipt.lost.cut + connections }
+      const lost = { ...receipt.lost, cut: Math.max(receipt.lost.cut, connections) }
       sql.receipt.run(JSON.stringify({ ...receipt, lost }), Number(row.id))
+    },
+    cutOf: (app, release) => {
+      const row = sql.left.get(app, release)
+      return row === undefined ? 0 : (JSON.parse(String(row.receipt)) as Receipt).lost.cut
     },
   }
 }

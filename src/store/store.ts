@@ -1,6 +1,6 @@
 /** What the node knows, on disk: apps and releases, operations, events. One SQLite file; the files of the releases lie beside it. */
 import { type Apps, openApps } from './apps.ts'
-import { openDatabase } from './database.ts'
+import { openDatabase, transaction } from './database.ts'
 import { type Events, openEvents } from './events.ts'
 import { type Operations, openOperations } from './operations.ts'
 import { createWriting } from './writing.ts'
@@ -9,23 +9,34 @@ export interface Store {
   readonly apps: Apps
   readonly operations: Operations
   readonly events: Events
+  /**
+   * Makes all of these changes, or none. It has to be written, whatever they are.
+   * @throws CutoverError `failed` if it cannot be
+   */
+  together(changes: () => void): void
   close(): void
 }
 
 /**
  * What happens next depends on the state and the steps: if they cannot be written, that throws. Everything else is a note of what was done
- * or seen: where the disk is full it is lost, and `onLost` told, but apps go on.
- * @throws CutoverError `failed` if the file is no database, or of a newer layout
+ * or seen: where the disk is full it is lost, and `onLost` told, but apps go on. What cannot be read because the file is damaged throws.
+ * @throws CutoverError `failed` if the file is damaged or no database, or of a newer layout
  */
 export function openStore(file: string, onLost: (error: Error) => void): Store {
   const database = openDatabase(file)
-  const { must, may, durably } = createWriting(database, file, onLost)
+  const { reads, must, may, durably } = createWriting(database, file, onLost)
   const apps = openApps(database)
   const operations = openOperations(database)
   const events = openEvents(database)
   return {
     apps: {
-      ...apps,
+      list: reads(apps.list),
+      find: reads(apps.find),
+      get: reads(apps.get),
+      state: reads(apps.state),
+      config: reads(apps.config),
+      uids: reads(apps.uids),
+      workers: reads(apps.workers),
       open: must(apps.open),
       change: must(apps.change),
       forget: must(apps.forget),
@@ -33,7 +44,10 @@ export function openStore(file: string, onLost: (error: Error) => void): Store {
       keepWorkers: may(apps.keepWorkers),
     },
     operations: {
-      ...operations,
+      unfinished: reads(operations.unfinished),
+      knows: reads(operations.knows),
+      cutOf: reads(operations.cutOf),
+      history: reads(operations.history),
       begin: must(operations.begin),
       step: must(operations.step),
       // Whoever asked is told it next.
@@ -41,7 +55,8 @@ export function openStore(file: string, onLost: (error: Error) => void): Store {
       note: may(operations.note),
       cut: may(operations.cut),
     },
-    events: { ...events, add: may(events.add) },
+    events: { after: reads(events.after), listen: events.listen, add: may(events.add) },
+    together: must((changes: () => void) => transaction(database, changes)),
     close: () => database.close(),
   }
 }

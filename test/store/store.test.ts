@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
@@ -84,14 +84,66 @@ test('an app that was removed gives its slot back, and its release numbers go on
   goLive(store, 'shop', 2)
 })
 
-test('connections that are cut later are added to the receipt of the operation that left the release', (t) => {
-  const store = storeIn(t).open()
+test('connections that are cut later are in the receipt of the operation that left the release, each once', (t) => {
+  const { operations, apps } = storeIn(t).open()
+  apps.open('shop', '/srv/shop')
+  assert.equal(operations.cutOf('shop', 1), 0)
+  const id = operations.begin('shop', 'deploy', 2, 'cutover', by)
+  operations.end(id, 'done', 'shop v2 is live', receipt)
+  operations.cut('shop', 1, 3)
+  operations.cut('shop', 1, 2)
+  assert.equal(operations.cutOf('shop', 1), 3)
+  assert.equal(operations.history('shop')[0]?.receipt?.lost.cut, 3)
+})
+
+test('of changes that are made together either all are there or none', (t) => {
+  const { apps, operations, together } = storeIn(t).open()
+  apps.open('shop', '/srv/shop')
+  const change = (fails: boolean) => () => {
+    apps.change('shop', { type: 'stage', release: 1, label: null, at })
+    operations.note('shop', 'recovery', 1, 'done', 'staged')
+    if (fails) throw new Error('the daemon ends here')
+  }
+  assert.throws(() => together(change(true)), /ends here/)
+  assert.deepEqual([apps.state('shop').releases, operations.history('shop')], [[], []])
+  together(change(false))
+  assert.deepEqual([apps.state('shop').releases.length, operations.history('shop').length], [1, 1])
+})
+
+test('a file that is damaged inside is named, with what to do, wherever the damage is', (t) => {
+  const { file, open } = storeIn(t)
+  const store = open()
   store.apps.open('shop', '/srv/shop')
-  const id = store.operations.begin('shop', 'deploy', 2, 'cutover', by)
-  store.operations.end(id, 'done', 'shop v2 is live', receipt)
-  store.operations.cut('shop', 1, 3)
-  store.operations.cut('shop', 1, 2)
-  assert.equal(store.operations.history('shop')[0]?.receipt?.lost.cut, 5)
+  for (let release = 1; release <= 100; release++) {
+    store.events.add('note', `event ${release} `.repeat(50), 'shop', release)
+    store.operations.note('shop', 'recovery', release, 'done', `note ${release} `.repeat(50))
+  }
+  store.close()
+  const whole = readFileSync(file)
+  for (let page = 4096; page < whole.length; page += 4096) {
+    writeFileSync(file, Buffer.from(whole).fill(0x5a, page, page + 4096))
+    assert.throws(open, {
+      kind: 'failed',
+      message: /cutover\.db, which holds .* is damaged: .*Apps and traffic go on.*put a copy of the file back/,
+    })
+  }
+  writeFileSync(file, whole)
+  assert.equal(open().operations.history('shop').length, 100)
+})
+
+test('so it is where the file is damaged while it is in use', (t) => {
+  const { file, open } = storeIn(t)
+  const { apps, operations } = open()
+  apps.open('shop', '/srv/shop')
+  for (let note = 0; note < 100; note++) operations.note('shop', 'recovery', 1, 'done', `note ${note} `.repeat(50))
+  const says = { kind: 'failed', message: /is damaged: .*Apps and traffic go on/ } as const
+  const other = new DatabaseSync(file)
+  other.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  other.close()
+  writeFileSync(file, readFileSync(file).fill(0x5a, 100))
+  assert.throws(() => apps.state('shop'), says)
+  assert.throws(() => operations.history('shop'), says)
+  assert.throws(() => operations.begin('shop', 'stop', 1, 'stop', by), says)
 })
 
 test('a file of a newer layout, or one that is no database, is refused and left as it is', (t) => {

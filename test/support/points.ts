@@ -51,6 +51,7 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       unfinished: null,
       knows: null,
       history: null,
+      cutOf: null,
       begin: (app, kind, number) => {
         roles = rolesIn(opened.apps.state(app), kind, number ?? 0)
         return `the ${kind} is written down`
@@ -58,7 +59,7 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       step: (_, step) => `the step ${step} is written down`,
       end: () => 'its end is written down',
       note: (_, kind) => `history is told: ${kind}`,
-      cut: () => 'cut connections are added to a receipt',
+      cut: () => 'cut connections are written into a receipt',
     }),
     events: guarded('store.events', opened.events, at, {
       after: null,
