@@ -52,7 +52,7 @@ const lookMs = 10
  * @throws CutoverError `failed` with what it did instead; then nothing of it runs
  */
 export async function bringUp(node: Node, { app: name, release, steps, signal }: BringUp): Promise<Proven> {
-  const setup = await setupOf(node, name, release)
+  const setup = setupOf(node, name, release)
   if (await untilRoom(node, name, signal))
     steps.warn(`${maxAlive} releases of ${name} were running, which is as many as can: waited for one to retire`)
   const users = severalUsers(node, name, setup.owner)
@@ -179,11 +179,11 @@ async function prove(
     connect,
     port,
     expectHttp,
-    run: (command, signal) =>
-      node.commands.run({
+    run: async (command, signal) =>
+      await node.commands.run({
         command,
         directory,
-        environment,
+        environment: await environment(),
         user: spec.user,
         cgroup: `${cgroup}/health`,
         logFile: spec.logFile,

@@ -111,14 +111,14 @@ async function command(
   signal: AbortSignal,
 ): Promise<void> {
   if (words === null) return
-  const { directory, environment, spec, cgroup } = await setupOf(node, app, release)
+  const { directory, environment, spec, cgroup } = setupOf(node, app, release)
   const { user, logFile } = spec
   await steps.run(step, words.join(' '), async () => {
     const onLine = (line: string) => steps.output(step, line)
     const status = await node.commands.run({
       command: words,
       directory,
-      environment,
+      environment: await environment(),
       user,
       cgroup: `${cgroup}/${step}`,
       logFile,

@@ -10,7 +10,8 @@ import { lastLines } from '../instances/logs.ts'
 import { missedFile } from '../store/files/missed.ts'
 import type { LeftOut } from '../store/files/survey.ts'
 import { ranOutOfTime } from './bring-up.ts'
-import { type Node, trafficIsOn } from './node.ts'
+import { trafficIsOn } from './listening.ts'
+import type { Node } from './node.ts'
 
 export interface Failure {
   readonly app: AppName
@@ -34,7 +35,7 @@ export async function explain(node: Node, failed: Failure): Promise<unknown> {
   if (!(error instanceof CutoverError) && nothingLeft === null && aborted === null) return error
   const name = `${app} ${named(release)}`
   const state = node.store.apps.state(app)
-  const traffic = trafficIsOn(state)
+  const traffic = trafficIsOn(node, app)
   // One that was live before is brought back by a rollback or a start.
   const wasLive = (findRelease(state, release)?.liveAt ?? null) !== null
   const outcome = wasLive ? 'did not go live again' : 'never went live'

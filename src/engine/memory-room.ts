@@ -5,7 +5,8 @@ import { roomInMemory } from '../core/memory-room.ts'
 import { type AppName, named } from '../core/words.ts'
 import { freeMemory } from '../linux/memory.ts'
 import { processMemory } from '../linux/proc.ts'
-import { allRunning, type Node, type Running, runningOf, trafficIsOn } from './node.ts'
+import { trafficIsOn } from './listening.ts'
+import { allRunning, type Node, type Running, runningOf } from './node.ts'
 
 /**
  * Compares what the active release takes with what is free. Nothing is known of an app that does not run.
@@ -26,7 +27,7 @@ export function requireMemory(node: Node, app: AppName): string | null {
   if (room === 'tight') return `memory is short: ${figures}`
   throw refusal(
     `${app} was not deployed, because a second release would not fit into memory: ${figures}. Nothing was started. ` +
-      `${trafficIsOn(state)} Make room first${standingBy(node, app, running)}.`,
+      `${trafficIsOn(node, app)} Make room first${standingBy(node, app, running)}.`,
   )
 }
 

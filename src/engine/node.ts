@@ -1,7 +1,6 @@
 /** One node as the engine sees it: what it knows, what runs on it, and the kernel's part. Every file of this folder works on it. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type AppState, activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import type { Instance } from '../instances/instance.ts'
@@ -166,11 +165,3 @@ export const allRunning = (node: Node, app: AppName): Running[] =>
 export const refOf = (app: App, release: ReleaseNumber): ReleaseRef => ({ app: app.slot, release })
 
 export const now = (): string => new Date().toISOString()
-
-/** Where traffic is, as the end of a message: `Traffic is on v5, as before.` */
-export function trafficIsOn(state: AppState): string {
-  const active = activeOf(state)
-  if (active === null) return 'Nothing of it is live, as before.'
-  if (state.stopped) return 'The app stays stopped, as before.'
-  return `Traffic is on ${named(active.number)}, as before.`
-}

@@ -2,10 +2,11 @@
  * What a daemon does first: it finds what the one before it left, on disk, in the kernel and among the processes, and makes them agree.
  * The database says which release is active; the kernel's word follows it, since a cutover is written down before it is made.
  */
+import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { type AppState, activeOf, candidateOf, findRelease, type ReleaseRecord } from '../core/app.ts'
 import { isAtRest, isCandidate, isStandingBy } from '../core/states.ts'
-import { type AppName, named } from '../core/words.ts'
+import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { cgroupPids } from '../linux/cgroup.ts'
 import type { App } from '../store/apps.ts'
 import { orMissing } from '../store/files/failures.ts'
@@ -14,7 +15,7 @@ import { bringBack } from './bring-back.ts'
 import { removeFiles, tried, triedAtOnce } from './clean-up.ts'
 import { declare } from './declare.ts'
 import { tellFound } from './found.ts'
-import { setupOf } from './instance-spec.ts'
+import { type ReleaseSetup, setupOf } from './instance-spec.ts'
 import { allRunning, keyOf, type Node, now, type Running, refOf, runningOf } from './node.ts'
 import { weigh } from './oom.ts'
 import { endSteeringIfUnused, releasePorts } from './release-ports.ts'
@@ -36,24 +37,38 @@ export async function recover(node: Node): Promise<void> {
   for (const problem of await node.files.removeLeftovers([...folders, `${node.home.directory}/shared`]))
     node.log.warn({}, problem)
   // Those of the daemon before: what is begun here is not among them.
-  const unfinished = node.store.operations.unfinished()
+  const left: Left = { unfinished: node.store.operations.unfinished(), adopted: new Set() }
   // What is wrong with one app must not keep the others from being looked after.
-  for (const app of apps) await tried(node, `take over ${app.name} as it was`, () => recoverApp(node, app, unfinished))
-  for (const one of unfinished) await tried(node, `conclude the ${one.kind} of ${one.app}`, () => conclude(node, one))
+  for (const app of apps) {
+    const doing = `take over ${app.name} as it was`
+    for (const problem of await tried(node, doing, () => recoverApp(node, app, left)))
+      tellProblem(node, app.name, problem)
+  }
+  for (const one of left.unfinished) {
+    const ran = one.release !== null && left.adopted.has(keyOf(one.app, one.release))
+    await tried(node, `conclude the ${one.kind} of ${one.app}`, () => conclude(node, one, ran))
+  }
   endSteeringIfUnused(node)
 }
 
-async function recoverApp(node: Node, app: App, unfinished: readonly Operation[]): Promise<void> {
+/** What the daemon before left. */
+interface Left {
+  readonly unfinished: readonly Operation[]
+  /** The releases that ran and were adopted, by their keys: others may have been started since. */
+  readonly adopted: Set<string>
+}
+
+async function recoverApp(node: Node, app: App, left: Left): Promise<void> {
   const { name } = app
   node.watchLogs(name)
   const state = node.store.apps.state(name)
   for (const release of state.releases)
-    if (isCandidate(release.state)) await undoCandidate(node, name, release, unfinished)
+    if (isCandidate(release.state)) await undoCandidate(node, name, release, left.unfinished)
   for (const release of state.releases) {
     if (isAtRest(release.state) || isCandidate(release.state)) continue
-    if (release.state === 'active') await adopt(node, app, release, state)
+    if (release.state === 'active') await adopt(node, app, release, state, left)
     // The active release must not have to do without what one that stands by hinders.
-    else await tried(node, `take over ${name} ${named(release.number)}`, () => adopt(node, app, release, state))
+    else await tried(node, `take over ${name} ${named(release.number)}`, () => adopt(node, app, release, state, left))
   }
   reenter(node, app, state)
   weigh(node, name)
@@ -71,10 +86,10 @@ async function recoverApp(node: Node, app: App, unfinished: readonly Operation[]
 }
 
 /** A release that runs is taken over as it is; one that stood by and runs no more is at rest from now on. */
-async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: AppState): Promise<void> {
+async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: AppState, left: Left): Promise<void> {
   const { name } = app
   const release = record.number
-  const setup = await setupOf(node, name, release)
+  const setup = setupOf(node, name, release)
   if (cgroupPids(setup.cgroup).length === 0) {
     await takeDown(node, name, release)
     // One that was being retired is retired: whoever settles the app says so.
@@ -92,7 +107,32 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: A
   const ref = refOf(app, release)
   node.running.set(keyOf(name, release), { app: name, release, ref, cgroup, config, owner, instance })
   node.store.apps.keepWorkers(name, release, instance.workers())
-  if ((record.state === 'active' && !stopped) || isStandingBy(record.state)) instance.keepAlive()
+  left.adopted.add(keyOf(name, release))
+  if ((record.state !== 'active' || stopped) && !isStandingBy(record.state)) return
+  instance.keepAlive()
+  await tellMissing(node, name, release, setup)
+}
+
+/** A release that runs needs neither its files nor the copy of its `env_file`. A worker that is started again does. */
+async function tellMissing(
+  node: Node,
+  app: AppName,
+  release: ReleaseNumber,
+  { directory, environment }: ReleaseSetup,
+): Promise<void> {
+  const problems = await tried(node, `read the environment of ${app} ${named(release)}`, environment)
+  if (!existsSync(directory)) problems.push(`the directory ${directory} does not exist`)
+  for (const problem of problems)
+    tellProblem(
+      node,
+      app,
+      `${app} ${named(release)} runs on, but none of its workers could be started again: ${problem}`,
+    )
+}
+
+function tellProblem(node: Node, app: AppName, text: string): void {
+  node.store.operations.note(app, 'recovery', null, 'failed', text)
+  tellFound(node, app, null, 'recovery-failed', text)
 }
 
 /** Where the pins were taken away from under releases that run, the kernel learns of these anew. */

@@ -6,10 +6,10 @@ import { bringUp, type Proven } from './bring-up.ts'
 import { beginOperation, cutOverStep, endOperation } from './cutover.ts'
 import type { Report, RollbackRequest } from './engine.ts'
 import { giveUp } from './give-up.ts'
+import { listensEverywhere } from './listening.ts'
 import { type Node, now, type Running, runningOf } from './node.ts'
 import { retire } from './settle.ts'
 import { createSteps, type Steps } from './steps.ts'
-import { listensEverywhere } from './waiting.ts'
 
 /**
  * Goes back, with exactly the meaning that the core's decision gives it.

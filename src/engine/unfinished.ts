@@ -7,7 +7,7 @@ import { inBackground } from './background.ts'
 import { cleanUp, writeFailure } from './clean-up.ts'
 import { operationOf } from './cutover.ts'
 import { tellFound } from './found.ts'
-import { keyOf, type Node, runningOf } from './node.ts'
+import { keyOf, type Node } from './node.ts'
 import { createSteps } from './steps.ts'
 import { completeRemove, completeStop, endProcesses } from './stop.ts'
 
@@ -37,11 +37,14 @@ function releaseCommand(node: Node, app: AppName, release: ReleaseNumber, step: 
 
 const afterReleaseCommand: ReadonlySet<string> = new Set(['start', 'healthy', 'warmup', 'cutover'])
 
-/** To be called when the app has been looked after: what is to be finished goes on in the background, with the app's lock. */
-export function conclude(node: Node, written: Written): void {
+/**
+ * To be called when the app has been looked after: what is to be finished goes on in the background, with the app's lock. `ran`: its release
+ * was found running.
+ */
+export function conclude(node: Node, written: Written, ran: boolean): void {
   const { id, app, release } = written
   const state = node.store.apps.find(app) === null ? null : node.store.apps.state(app)
-  const verdict = verdictOn(written, state, release !== null && runningOf(node, app, release) !== null)
+  const verdict = verdictOn(written, state, ran)
   if ('does' in verdict) {
     goOn(node, written, verdict.does)
     return
@@ -53,7 +56,7 @@ export function conclude(node: Node, written: Written): void {
 type Verdict = { readonly outcome: 'done' | 'failed'; readonly text: string } | { readonly does: 'finishes' | 'undoes' }
 
 /** What becomes of the operation: once clients are refused a stop goes on to its end, and so does a remove. */
-function verdictOn({ app, kind, release }: Written, state: AppState | null, runs: boolean): Verdict {
+function verdictOn({ app, kind, release }: Written, state: AppState | null, ran: boolean): Verdict {
   const active = state === null ? null : activeOf(state)
   const stopped = state?.stopped ?? false
   const now = active === null ? 'nothing of it is live' : `${named(active.number)} is active`
@@ -63,13 +66,14 @@ function verdictOn({ app, kind, release }: Written, state: AppState | null, runs
     case 'deploy':
     case 'restart':
     case 'rollback': {
-      if (isLive) return { outcome: 'done', text: `${it} is live: the daemon ended right after the cutover` }
+      if (isLive && ran) return { outcome: 'done', text: `${it} is live: the daemon ended right after the cutover` }
+      if (isLive) return { outcome: 'failed', text: `${it} ${doesNotRun}` }
       const never = kind === 'rollback' ? 'did not go live again' : 'never went live'
       return { outcome: 'failed', text: `${it} ${never}, and ${now}: ${reasonIn(state, release)}` }
     }
     case 'start':
       if (stopped) return { does: 'undoes' }
-      if (isLive && runs) return { outcome: 'done', text: `${it} is live: the daemon ended right after the start` }
+      if (isLive && ran) return { outcome: 'done', text: `${it} is live: the daemon ended right after the start` }
       return { outcome: 'failed', text: `${it} did not start: the daemon ended during that` }
     case 'stop':
       if (stopped) return { does: 'finishes' }
@@ -80,6 +84,8 @@ function verdictOn({ app, kind, release }: Written, state: AppState | null, runs
       return { outcome: 'failed', text: `${now}, as before: the daemon ended before the remove began` }
   }
 }
+
+const doesNotRun = 'was written down as live, and did not run any more when the daemon was started: it is started again'
 
 const reasonIn = (state: AppState | null, release: ReleaseNumber | null): string =>
   (state === null || release === null ? null : findRelease(state, release)?.reason) ??

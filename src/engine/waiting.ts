@@ -7,7 +7,8 @@ import { activeOf } from '../core/app.ts'
 import { type AppName, named } from '../core/words.ts'
 import { inBackground } from './background.ts'
 import { triedAtOnce } from './clean-up.ts'
-import { type Node, type Running, runningOf } from './node.ts'
+import { listensEverywhere } from './listening.ts'
+import { type Node, runningOf } from './node.ts'
 
 const shortestLookMs = 20
 const longestLookMs = 50
@@ -76,10 +77,4 @@ function isNobodyLeft(node: Node, name: AppName): boolean {
     node.store.operations.note(name, 'worker', active.number, 'failed', text)
   }
   return false
-}
-
-/** Whether somebody listens for the release on each declared port. */
-export function listensEverywhere(node: Node, { ref, config }: Running): boolean {
-  const listeners = node.steering().listeners(ref)
-  return config.ports.every(({ port }) => listeners.some((one) => one.port === port))
 }

@@ -24,8 +24,8 @@ export interface InstanceSpec {
   readonly command: readonly string[]
   /** How many, numbered from 1. */
   readonly workers: number
-  /** The whole environment of a worker; its PATH is where the program is looked for. */
-  readonly environment: (worker: number) => Readonly<Record<string, string>>
+  /** The whole environment of a worker; its PATH is where the program is looked for. If it throws, the worker could not be started. */
+  readonly environment: (worker: number) => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>
   /** null: as the daemon itself. */
   readonly user: RunAs | null
   /** Called each time, right before the worker is started. What it throws counts as if the worker could not be started. */
@@ -184,7 +184,7 @@ function supervise(
   }
 
   async function start(slot: Slot): Promise<ProcessIdentity> {
-    const environment = spec.environment(slot.worker)
+    const environment = await spec.environment(slot.worker)
     const { command, directory, user, logFile } = spec
     const program = await findProgram({ command, directory, user, path: environment.PATH ?? '' })
     over.signal.throwIfAborted()

@@ -4,6 +4,9 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { HistoryEntry } from '../../src/core/documents.ts'
+import { startInBackground } from '../../src/daemon/autostart.ts'
 import { app, appBecomes, appFolder, ask, exampleServer, slowTheSecondTime, whoAnswers } from '../support/app.ts'
 import { cutPower } from '../support/cut-power.ts'
 import { exampleFolder } from '../support/examples.ts'
@@ -78,3 +81,43 @@ test('daemon stop --all ends an app that is just being brought back, and it stay
   assert.deepEqual(leftovers(node.place.home, node.cgroup), [])
   assert.equal((await node.app(app)).stopped, true)
 })
+
+test(
+  'after a power cut right after the cutover was written down, history says that the release does not run',
+  options,
+  async (t) => {
+    const node = await startNode(t)
+    const folder = appFolder(t)
+    await node.deploy(folder)
+    await node.killDaemon()
+    const orders = {
+      from: 'deploy',
+      end: 'before the switch to the new release',
+      record: join(node.place.home, 'points'),
+    }
+    await startInBackground(node.place, [process.execPath, endingDaemon, JSON.stringify(orders)])
+    await assert.rejects(node.deploy(folder), { kind: 'unknown' })
+    await cutPower(node)
+    const server = join(node.place.home, 'releases', app, 'v2', 'server.mjs')
+    writeFileSync(server, 'process.exit(5)\n')
+
+    const { found, active } = await node.app(app)
+    assert.equal(active, 2)
+    const says =
+      'v2 was written down as live, and did not run any more when the daemon was started: it is started again'
+    assert.ok(found?.includes(says), found ?? 'nothing was found')
+    const ofRelease = async (kind: string) =>
+      (await node.client.history(app)).filter((one) => one.kind === kind && one.release === 2)
+    const [deploy] = await ofRelease('deploy')
+    assert.deepEqual([deploy?.outcome, deploy?.text], ['failed', says])
+    let start: HistoryEntry | undefined
+    while (start?.outcome !== 'failed') [start] = await ofRelease('start')
+    assert.match(start?.text ?? '', /\. v2 is the live release and does not run: clients are refused\./)
+    await assert.rejects(ask(), { code: 'ECONNREFUSED' })
+    writeFileSync(server, exampleServer)
+    await appBecomes(node, ({ busy, releases }) => busy === null && releases.some(({ pids }) => pids.length > 0))
+    assert.equal(await whoAnswers(), 'v2')
+  },
+)
+
+const endingDaemon = fileURLToPath(new URL('../support/ending-daemon.ts', import.meta.url))
