@@ -1,8 +1,10 @@
-/** The active release killed under load, all of its processes at once, time after time. */
+/** The active release killed under load, all of its processes at once or its main one alone, time after time. */
+import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { cgroupPids, killCgroup } from '../../src/linux/cgroup.ts'
+import { processStat } from '../../src/linux/proc.ts'
 import { dumpTcp } from '../../src/linux/sock-diag.ts'
 import { answeredIn, type Fates, type LoadSpec, startLoad } from './load.ts'
 import { startNode } from './node.ts'
@@ -13,6 +15,8 @@ export interface Killing {
   readonly folder: string
   readonly load: LoadSpec
   readonly times: number
+  /** Only the worker's main process, and not those that it forked. */
+  readonly masterOnly?: boolean
 }
 
 export interface Killed {
@@ -24,7 +28,10 @@ export interface Killed {
 }
 
 /** Each time a new release is killed: one that crashes again and again is started with growing delays. */
-export async function killUnderLoad(t: TestContext, { app, folder, load: spec, times }: Killing): Promise<Killed> {
+export async function killUnderLoad(
+  t: TestContext,
+  { app, folder, load: spec, times, masterOnly = false }: Killing,
+): Promise<Killed> {
   const node = await startNode(t)
   await node.deploy(folder)
   const load = await startLoad(spec)
@@ -45,13 +52,23 @@ export async function killUnderLoad(t: TestContext, { app, folder, load: spec, t
     inFlight += connections.filter(({ inode }) => accepted.has(`socket:[${inode}]`)).length
     // A connection that nobody has accepted has no inode.
     queued += connections.filter(({ inode }) => inode === 0).length
-    killCgroup(cgroup)
+    if (masterOnly) process.kill(masterIn(cgroup), 'SIGKILL')
+    else killCgroup(cgroup)
     // Or else the next worker would be born frozen.
     writeFileSync(join(cgroup, 'cgroup.freeze'), '0')
     await untilServed()
     if (killed < times) await node.deploy(folder)
   }
   return { fates: await load.stop(), inFlight, queued }
+}
+
+/** The process that forked the others. */
+function masterIn(cgroup: string): number {
+  const pids = cgroupPids(cgroup)
+  const masters = pids.filter((pid) => !pids.includes(processStat(pid)?.parent ?? 0))
+  assert.equal(masters.length, 1)
+  assert.ok(pids.length > 1, 'it forked nothing')
+  return masters[0] ?? 0
 }
 
 /** What the processes of the cgroup have open, as `socket:[4711]`; they have to be stopped. */

@@ -46,6 +46,21 @@ for (const name of ['node', 'gunicorn', 'nginx-reuseport'] as const) {
   })
 }
 
+for (const name of ['gunicorn', 'nginx'] as const) {
+  const { app, port, skip } = example(name)
+  test(`a ${name} app whose master alone is killed is back, and loses at most what its workers had accepted`, {
+    skip: asRoot || skip,
+  }, async (t) => {
+    const folder = exampleFolder(t, name)
+    const { fates } = await killUnderLoad(t, { app, folder, load: loadOn(port), times: 3, masterOnly: true })
+    const { refused, wrong, timedOut } = fates
+    t.diagnostic(`\n${fatesTable({ load: fates })}`)
+    assert.deepEqual({ refused, wrong, timedOut }, { refused: 0, wrong: 0, timedOut: 0 }, describeLosses(fates))
+    // Its workers go on until they are ended: what is in flight then nobody can count.
+    assert.ok(lostIn(fates) <= 3 * clients, `${lostIn(fates)} were lost`)
+  })
+}
+
 const loadOn = (port: number): LoadSpec => ({ kind: 'short', port, clients, timeoutMs: 60_000 })
 
 /**
