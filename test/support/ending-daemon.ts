@@ -22,8 +22,8 @@ const orders: Orders = JSON.parse(process.argv[2] ?? '')
 const seen = new Map<string, number>()
 let counting = false
 
-/** How often somebody who waits is looked after depends on the time that things take: such a point counts once. */
-const isRepeated = (name: string): boolean => /what wait/.test(name)
+/** How often somebody who waits is looked after, and the ports held at the end of that, depends on the time that things take: once counts. */
+const isRepeated = (name: string): boolean => /what wait|ports are held/.test(name)
 
 function at(name: string): void {
   if (!counting) return

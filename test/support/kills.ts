@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createClient } from '../../src/client/client.ts'
+import { activeOf } from '../../src/core/app.ts'
 import type { AppStatus, HistoryEntry } from '../../src/core/documents.ts'
 import { CutoverError } from '../../src/core/errors.ts'
 import { startInBackground } from '../../src/daemon/autostart.ts'
@@ -43,7 +44,7 @@ export interface Operation {
   /** Brings the app to where the operation can be done, if it is not there. */
   prepare?(bench: Bench): Promise<void>
   act(bench: Bench): Promise<unknown>
-  /** What may be lost: nothing if left out. `refused`: clients are refused, since that is what was asked for. */
+  /** What may be lost: nothing if left out. Whoever is refused although the app was not stopped is lost in any case. */
   readonly mayLose?: (fates: Fates, kills: number) => boolean
   readonly lost?: string
 }
@@ -157,6 +158,8 @@ interface Around {
 async function killedOnce(bench: Bench, operation: Operation, { loads, next }: Around): Promise<string> {
   const { node } = bench
   const before = await bench.app()
+  const refused = async () => (await Promise.all(loads.map((load) => load.snapshot()))).map(({ refused }) => refused)
+  const refusedBefore = await refused()
   const died = node.daemon()
   assert.ok(died)
   const operations = await node.client.history('shop')
@@ -167,12 +170,16 @@ async function killedOnce(bench: Bench, operation: Operation, { loads, next }: A
   await eventually(() => !isAlive(died))
   if (outcome !== null) assertUnknown(outcome)
 
-  await assertGoesOn(node, loads)
+  const written = writtenState(node)
+  const serves = before !== null && !before.stopped && written.serves
+  await assertGoesOn(node, loads, serves)
   const pids = pidsByRelease(node)
   const found = await next()
   const after = await quiet(bench)
   if (found !== null && after !== null && !after.stopped) assertAdopted(after, pids)
   await assertWhole(bench)
+
+  if (serves) assert.deepEqual(await refused(), refusedBefore, 'clients were refused, and nothing had been stopped')
 
   const history = (await node.client.history('shop')).slice(operations.length)
   const done = history.find(({ kind }) => kind === operation.from)
@@ -181,8 +188,24 @@ async function killedOnce(bench: Bench, operation: Operation, { loads, next }: A
     assert.equal(after?.active !== before?.active, done?.outcome === 'done')
   if (operation.from !== 'signal' && outcome === null) assert.equal(done?.outcome, 'done')
   const words = wordsOf(found, history, before)
+  if (written.isUnderWay) {
+    assert.notEqual(done?.text ?? '', '', 'history does not say what became of it')
+    assert.notEqual(words, '', 'the next daemon does not say what it found')
+  }
   if (words !== '') return words
   return done === undefined && operation.from !== 'signal' ? 'nothing: it had not begun' : 'nothing: all goes on'
+}
+
+/** What the daemon that died had written down. */
+function writtenState({ place }: TestNode): { readonly serves: boolean; readonly isUnderWay: boolean } {
+  const store = openStore(openHome(place.home).database, () => {})
+  try {
+    const state = store.apps.find('shop') === null ? null : store.apps.state('shop')
+    const serves = state !== null && !state.stopped && activeOf(state) !== null
+    return { serves, isUnderWay: store.operations.unfinished().length > 0 }
+  } finally {
+    store.close()
+  }
 }
 
 /** Nothing of a client's waiting is lost either: it is told that the outcome is not known, and what command tells it. */
@@ -193,7 +216,7 @@ function assertUnknown(error: unknown): void {
 }
 
 /** Without any daemon: what was served is served, and who logged goes on. */
-async function assertGoesOn({ place, cgroup }: TestNode, loads: readonly Load[]): Promise<void> {
+async function assertGoesOn({ place, cgroup }: TestNode, loads: readonly Load[], serves: boolean): Promise<void> {
   const serving = namesIn(cgroup).find(
     (name) => name.startsWith('shop.') && cgroupPids(join(cgroup, name, 'w1')).length > 0,
   )
@@ -201,7 +224,7 @@ async function assertGoesOn({ place, cgroup }: TestNode, loads: readonly Load[])
   const size = log ? statSync(log).size : 0
   for (const load of loads) {
     const before = await load.snapshot()
-    const sofar = (fates: Fates) => answeredIn(fates) + fates.refused
+    const sofar = (fates: Fates) => answeredIn(fates) + (serves ? 0 : fates.refused)
     await load.until('clients get answers without a daemon', (fates) => sofar(fates) > sofar(before) + 10)
   }
   if (log && cgroupPids(join(cgroup, serving, 'w1')).length > 0) await eventually(() => statSync(log).size > size)

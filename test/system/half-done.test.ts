@@ -1,13 +1,17 @@
 /** `kill -9` of the daemon in the middle of something: the next one finishes it, or undoes it, and says so. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import type { HistoryEntry, OperationKind, StepName } from '../../src/core/documents.ts'
+import { startInBackground } from '../../src/daemon/autostart.ts'
 import { identify, sendSignal } from '../../src/linux/process.ts'
-import { listenersOn } from '../../src/linux/sock-diag.ts'
+import { dumpTcp, listenersOn } from '../../src/linux/sock-diag.ts'
 import {
   app,
   appBecomes,
@@ -190,6 +194,44 @@ test(
     assert.ok(texts.includes(`${clients} connections had waited longer than hold and were closed`), texts.join('\n'))
   },
 )
+
+test(
+  'when connections of an older release are cut: they are counted once, in the receipt and in history',
+  options,
+  async (t) => {
+    const node = await startNode(t)
+    const folder = appFolder(t, { drain_timeout: '1s', standby: { keep: 0 } })
+    await node.deploy(folder)
+    await node.killDaemon()
+    const orders = {
+      from: 'deploy',
+      end: 'before the kernel forgets the former release',
+      record: join(node.place.home, 'points'),
+    }
+    const endingDaemon = fileURLToPath(new URL('../support/ending-daemon.ts', import.meta.url))
+    await startInBackground(node.place, [process.execPath, endingDaemon, JSON.stringify(orders)])
+    const socket = connect({ port, host: '127.0.0.1' }).on('error', () => {})
+    t.after(() => socket.destroy())
+    await once(socket, 'connect')
+    // Half a request: nobody can answer it.
+    socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n')
+    const closed = once(socket.resume(), 'close')
+    await eventually(() => openOn(port) > 0)
+    await node.deploy(folder)
+    await closed
+    await eventually(() => node.daemon() === null)
+    await node.settled(app)
+    assert.equal((await operationOf(node, 'deploy', 2)).receipt?.lost.cut, 1)
+    const retired = (await node.client.history(app)).filter(({ kind }) => kind === 'retire')
+    assert.deepEqual(
+      retired.map(({ text }) => text),
+      [`${app} v1 is retired; 1 connections were still open after drain_timeout and were cut`],
+    )
+  },
+)
+
+/** Connections that somebody has accepted there. */
+const openOn = (port: number) => dumpTcp({ states: ['established'], port }).filter(({ inode }) => inode !== 0).length
 
 test('a command that waited for the daemon that died says so, and exits with 6', options, async (t) => {
   const node = await startNode(t)
