@@ -1,5 +1,5 @@
 /** Where a release can be reached: what of its declared addresses it cannot serve, and whose queues cannot move. Pure, in words for people. */
-import { anyAddress, endpointText } from './address.ts'
+import { anyAddress, endpointText, isAnyAddress } from './address.ts'
 import type { PortSpec } from './words.ts'
 
 /** How a socket listens. */
@@ -55,11 +55,16 @@ function unservedAt(port: number, address: string, own: readonly Standing[]): Un
 }
 
 /** What waits in the queue of a release that was left can go to another only where both listen alike: they are one group of the kernel then. */
-export function unmovable(left: readonly Standing[], next: readonly Standing[]): Standing[] {
-  return left.filter(
-    (one) => next.some(({ port }) => port === one.port) && !next.some((other) => isSameStanding(one, other)),
-  )
-}
+export const notShared = (left: readonly Standing[], next: readonly Standing[]): Standing[] =>
+  left.filter((one) => !next.some((other) => isSameStanding(one, other)))
+
+/** The same where the other has the port at all: whoever deploys may not know of it. */
+export const unmovable = (left: readonly Standing[], next: readonly Standing[]): Standing[] =>
+  notShared(left, next).filter((one) => next.some(({ port }) => port === one.port))
+
+/** Is this the address of a connection, or of one that is being made, which came by a socket that listens so? */
+export const isOf = (one: Standing, local: Pick<Standing, 'port' | 'family' | 'address'>): boolean =>
+  one.port === local.port && one.family === local.family && (isAnyAddress(one.address) || one.address === local.address)
 
 /** Do both stand at the same address of the same port? */
 export const isSameStanding = (a: Standing, b: Standing): boolean =>

@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as afterwards, setTimeout as sleep } from 'node:timers/promises'
+import { isOf, type Standing } from '../core/reach.ts'
 import { cgroupId } from '../linux/cgroup.ts'
 import { socketInodes } from '../linux/proc.ts'
 import { dumpTcp, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
@@ -39,6 +40,13 @@ function heldAmong(sockets: readonly TcpSocket[], { instance }: Running): TcpSoc
   return sockets.filter(({ inode }) => inodes.has(inode))
 }
 
+export interface Quiet {
+  /** Whether it is still to be waited for. Left out: always. */
+  readonly wanted?: () => boolean
+  /** Listeners of it whose handshakes nobody else can complete: those that are half done at the beginning are waited for too. */
+  readonly alone?: readonly Standing[]
+}
+
 /**
  * Resolves when the release has no connection left, when the time is over, or when it is not `wanted` any more. The first look comes after
  * what is to be written now: whoever asked for the cutover gets the answer first.
@@ -48,18 +56,34 @@ export async function untilQuiet(
   node: Node,
   running: Running,
   patienceMs: number,
-  wanted: () => boolean = () => true,
+  { wanted = () => true, alone = [] }: Quiet = {},
 ): Promise<number> {
   const deadline = performance.now() + patienceMs
   await afterwards(undefined, { signal: node.closing })
+  let halfDone = handshakesAt(alone)
   for (;;) {
     if (!wanted()) return 0
     const began = performance.now()
+    // Before the connections: one of these becomes one of those.
+    if (halfDone.size > 0) halfDone = halfDone.intersection(handshakesAt(alone))
     const open = openConnections(node, running)
     const now = performance.now()
-    if (open === 0 || now >= deadline) return open
+    if ((open === 0 && halfDone.size === 0) || now >= deadline) return open
     await sleep(Math.max(lookMs, (now - began) * looksShare), undefined, { signal: node.closing })
   }
+}
+
+/**
+ * The cookies of the handshakes that are half done at listeners like these. The kernel does not tell whose they are: others that listen over
+ * the same address, as on `0.0.0.0` beside `127.0.0.1`, may have some of them.
+ */
+function handshakesAt(standings: readonly Standing[]): Set<bigint> {
+  const ports = [...new Set(standings.map(({ port }) => port))]
+  const half = ports.flatMap((port) => dumpTcp({ states: ['syn-received'], port }))
+  const own = half.filter(({ localPort, localAddress, family }) =>
+    standings.some((one) => isOf(one, { port: localPort, address: localAddress, family })),
+  )
+  return new Set(own.map(({ cookie }) => cookie))
 }
 
 /** Drops at each listener of the ports, by the socket's cookie: `SK_MEMINFO_DROPS`. */

@@ -1,7 +1,8 @@
 /** Where a release is reached, and what its listeners cannot have: said in the receipt, in `status` and among the events. */
+import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import { failure } from '../core/errors.ts'
-import { type Standing, standingText, unmovable, unserved } from '../core/reach.ts'
+import { notShared, type Standing, standingText, unmovable, unserved } from '../core/reach.ts'
 import { named } from '../core/words.ts'
 import { isInOtherNetwork, portsListenedOnBeside } from '../linux/proc.ts'
 import { listenersOn } from '../linux/sock-diag.ts'
@@ -49,8 +50,19 @@ function staysText(left: Running, behind: readonly Standing[], { release }: Runn
   const former = named(left.release)
   return (
     `connections that wait in the queue of ${former} at ${standingText(behind)} could not move to ${named(release)}, which does not listen ` +
-    `at the same address: ${former} answers them for as long as it runs`
+    `at the same address: ${former} answers them, and those whose handshake is half done, before it ends, for drain_timeout at most. Of a client ` +
+    'that was sent a SYN cookie, as is done while a queue is full, the kernel remembers nothing: it is reset'
   )
+}
+
+/** Where a release that is left listens and the active one does not: what waits there has no heir. */
+export function withoutHeir(node: Node, { app, ref }: Running): Standing[] {
+  const state = node.store.apps.state(app)
+  const active = activeOf(state)
+  // Of a stopped app clients are refused.
+  if (state.stopped || active === null) return []
+  const steering = node.steering()
+  return notShared(steering.listeners(ref), steering.listeners({ app: ref.app, release: active.number }))
 }
 
 /** Listeners of the release that the kernel has and that get no connections, since it has more than there are places. */

@@ -8,6 +8,7 @@ import { inBackground, underWay } from './background.ts'
 import { removeFiles } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
 import { allRunning, keyOf, type Node, now, runningOf } from './node.ts'
+import { withoutHeir } from './reach.ts'
 import { takeDown } from './take-down.ts'
 
 /** Looks at what has to be done about the releases that are not active, and begins it. */
@@ -36,7 +37,8 @@ export function retire(node: Node, app: AppName, release: ReleaseNumber): Promis
       node.store.apps.change(app, { type: 'retire', release, at: now() })
     }
     const running = runningOf(node, app, release)
-    const open = running === null ? 0 : await untilQuiet(node, running, running.config.drainTimeoutMs)
+    const alone = running === null ? [] : withoutHeir(node, running)
+    const open = running === null ? 0 : await untilQuiet(node, running, running.config.drainTimeoutMs, { alone })
     // Before they are cut: a daemon that dies meanwhile is followed by one that finds nothing to count.
     if (open > 0) node.store.operations.cut(app, release, open)
     await takeDown(node, app, release)
@@ -77,7 +79,7 @@ async function drain(node: Node, app: AppName, release: ReleaseNumber): Promise<
   const running = runningOf(node, app, release)
   if (running === null) return
   const draining = () => findRelease(node.store.apps.state(app), release)?.state === 'draining'
-  await untilQuiet(node, running, running.config.drainTimeoutMs, draining)
+  await untilQuiet(node, running, running.config.drainTimeoutMs, { wanted: draining })
   if (draining()) {
     node.store.apps.change(app, { type: 'drained', release, at: now() })
     node.store.events.add('standby', `${app} ${named(release)} stands by`, app, release)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Standing, standingText, unmovable, unserved } from '../../src/core/reach.ts'
+import { isOf, notShared, type Standing, standingText, unmovable, unserved } from '../../src/core/reach.ts'
 
 const at = (address: string, more: Partial<Standing> = {}): Standing => ({
   port: 80,
@@ -46,4 +46,16 @@ test('a queue moves between sockets that stand alike, and only where the next re
   assert.deepEqual(unmovable(left, [at('::')]), left.slice(0, 2))
   assert.deepEqual(unmovable([at('0.0.0.0')], [at('0.0.0.0', { device: 1 })]), [at('0.0.0.0')])
   assert.equal(standingText([at('0.0.0.0'), at('::'), at('0.0.0.0')]), '0.0.0.0:80, [::]:80')
+})
+
+test('a connection is of a listener by its port, its family and its address, and a port that is left entirely has no heir either', () => {
+  const local = { port: 80, family: 'ipv4', address: '10.0.0.1' } as const
+  assert.deepEqual(
+    [at('0.0.0.0'), at('10.0.0.1'), at('10.0.0.2'), at('::'), at('0.0.0.0', { port: 81 })].map((one) =>
+      isOf(one, local),
+    ),
+    [true, true, false, false, false],
+  )
+  const left = [at('0.0.0.0'), at('0.0.0.0', { port: 81 })]
+  assert.deepEqual(notShared(left, [at('0.0.0.0')]), left.slice(1))
 })
