@@ -19,7 +19,7 @@ import { allRunning, type Node } from './node.ts'
 export function claimedPort(node: Node, { app, ports }: AppConfig): Problem | null {
   for (const other of node.store.apps.list()) {
     if (other.name === app) continue
-    const claimed = portsOf(node, other.name)
+    const claimed = presentPorts(node, other.name)
     const index = ports.findIndex(({ port }) => claimed.has(port))
     const port = ports[index]?.port
     // `port: 8080` is found as well: the place of what is not written is the place around it.
@@ -29,8 +29,8 @@ export function claimedPort(node: Node, { app, ports }: AppConfig): Problem | nu
   return null
 }
 
-/** The declared ports of the app's present releases. */
-function portsOf(node: Node, app: AppName): Set<number> {
+/** The declared ports of the app's present releases: live, left or being ended. */
+export function presentPorts(node: Node, app: AppName): Set<number> {
   const state = node.store.apps.state(app)
   const live = state.releases.filter(({ state }) => !isAtRest(state) && !isCandidate(state))
   return new Set(live.flatMap(({ number }) => node.store.apps.config(app, number).config.ports.map(({ port }) => port)))

@@ -5,8 +5,9 @@ import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { timesOf } from '../instances/log-times.ts'
 import { maxAlive } from '../strategies/steer/layout.ts'
 import { inBackground, underWay } from './background.ts'
-import { removeFiles } from './clean-up.ts'
+import { removeFiles, triedAtOnce } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
+import { declare } from './declare.ts'
 import { allRunning, keyOf, type Node, now, runningOf } from './node.ts'
 import { withoutHeir } from './reach.ts'
 import { takeDown } from './take-down.ts'
@@ -48,6 +49,7 @@ export function retire(node: Node, app: AppName, release: ReleaseNumber): Promis
       node.store.apps.change(app, { type: 'retired', release, at: now() })
       node.store.operations.note(app, 'retire', release, 'done', text)
     })
+    triedAtOnce(node, `give back the ports of ${keyOf(app, release)}`, () => declare(node, app))
     node.store.events.add('retired', text, app, release)
     prune(node, app)
   })
