@@ -22,7 +22,7 @@ import { untilRoom } from './settle.ts'
 import type { Steps } from './steps.ts'
 import { supervisorOf } from './supervise.ts'
 import { takeDown } from './take-down.ts'
-import { severalUsers, untilGivenBack } from './users.ts'
+import { severalUsers, untilTurn } from './users.ts'
 
 export interface BringUp {
   readonly app: AppName
@@ -64,7 +64,7 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
   try {
     advance(node, name, release, 'begin')
     const { running, listeners } = await steps.run('start', setup.config.run.join(' '), async () => {
-      const running = await launch(node, name, release, setup, broken)
+      const running = await launch(node, name, release, setup, { broken, over })
       const listeners = await untilListening(node, running, over)
       await requireNoOverlap(node, name, setup.config, listeners)
       requireServed(setup.config, listeners)
@@ -111,14 +111,14 @@ async function launch(
   name: AppName,
   release: ReleaseNumber,
   { config, owner, cgroup, spec }: ReleaseSetup,
-  broken: AbortController,
+  { broken, over }: { readonly broken: AbortController; readonly over: AbortSignal },
 ): Promise<Running> {
   const app = node.store.apps.get(name)
   const steering = node.steering()
   const ref = refOf(app, release)
   const ports = config.ports.map(({ port }) => port)
   await requireFree(node, config)
-  await untilGivenBack(node, name)
+  await untilTurn(node, name, release, over)
   declare(node, name, config)
   node.cgroups.create(cgroup)
   steering.addRelease(ref, cgroup, config.ports)

@@ -13,6 +13,7 @@ import { weigh } from './oom.ts'
 import { reachWarnings } from './reach.ts'
 import { settle } from './settle.ts'
 import type { Steps } from './steps.ts'
+import { endLoans } from './users.ts'
 import { handOnWhatWaits } from './waiting.ts'
 
 /** What is remembered from the beginning of an operation, for its receipt. */
@@ -76,6 +77,7 @@ function cutOver(
   if (event !== null) node.store.apps.change(app, event)
   const us = steering.switchTo(ref.app, release, { hold: config.holdMs > 0 })
   instance.keepAlive()
+  endLoans(node, app, release)
   // Traffic has moved: what of the rest cannot be done now is no failure of the cutover.
   triedAtOnce(node, `tell the kernel the ports of ${app}`, () => declare(node, app))
   triedAtOnce(node, `set the oom scores of ${app}`, () => weigh(node, app))

@@ -46,7 +46,7 @@ export function setupOf(node: Node, name: AppName, release: ReleaseNumber): Rele
       cgroup,
       directory,
       command: config.run,
-      beforeStart: (worker) => lendToWorker(node, name, release, worker),
+      beforeStart: (worker, signal) => lendToWorker(node, name, release, worker, signal),
       workers: config.workers,
       environment: async (worker) => workerEnvironment(await surroundings(), worker),
       user: owner.uid === process.getuid?.() ? null : owner,

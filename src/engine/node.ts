@@ -15,6 +15,7 @@ import type { Log } from './engine.ts'
 import { createLocks, type Locks } from './locks.ts'
 import { createLogWatches, type LogWatches } from './log-watches.ts'
 import type { Parts } from './parts.ts'
+import type { Borrower } from './users.ts'
 
 /** A release whose processes run. */
 export interface Running {
@@ -49,6 +50,8 @@ export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | '
   /** Takes all of the kernel's part away. Nothing may run any more. */
   endSteering(): void
   readonly running: Map<string, Running>
+  /** Workers to which the ports of their apps are lent, or will be, in that order; only where releases of several users run. */
+  readonly borrowers: Borrower[]
   /** What this daemon found of an app when it started, in words; until the next operation of that app. */
   readonly found: Map<AppName, string>
   /** A release that an operation is about to start: its files stay. */
@@ -115,6 +118,7 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
       bpffs.unmount(home.bpffs)
     },
     running: new Map(),
+    borrowers: [],
     found: new Map(),
     wanted: new Map(),
     background: new Map(),

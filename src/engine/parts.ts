@@ -5,7 +5,7 @@
  */
 import { runCommand } from '../instances/command.ts'
 import { adoptInstance, startInstance } from '../instances/instance.ts'
-import { createCgroup, killCgroup, removeCgroup } from '../linux/cgroup.ts'
+import { createCgroup, freezeCgroup, killCgroup, removeCgroup, thawCgroup } from '../linux/cgroup.ts'
 import { mountBpffs, unmountBpffs } from '../linux/mounts.ts'
 import { setOomScores } from '../linux/oom.ts'
 import { copyRelease } from '../store/files/copy.ts'
@@ -32,7 +32,14 @@ export const parts = {
     removeFile,
     toDisk,
   },
-  cgroups: { create: createCgroup, kill: killCgroup, remove: removeCgroup, setOomScores },
+  cgroups: {
+    create: createCgroup,
+    freeze: freezeCgroup,
+    thaw: thawCgroup,
+    kill: killCgroup,
+    remove: removeCgroup,
+    setOomScores,
+  },
   bpffs: { mount: mountBpffs, unmount: unmountBpffs },
 }
 

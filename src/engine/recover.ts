@@ -7,7 +7,7 @@ import { readdir } from 'node:fs/promises'
 import { type AppState, activeOf, candidateOf, findRelease, type ReleaseRecord } from '../core/app.ts'
 import { isAtRest, isCandidate, isStandingBy } from '../core/states.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { cgroupPids } from '../linux/cgroup.ts'
+import { cgroupPids, subgroups } from '../linux/cgroup.ts'
 import type { App } from '../store/apps.ts'
 import { orMissing } from '../store/files/failures.ts'
 import type { Operation } from '../store/operations.ts'
@@ -101,6 +101,8 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: A
     tellFound(node, name, release, 'recovered', text)
     return
   }
+  // One that was waiting for the ports when the daemon before ended.
+  for (const worker of subgroups(setup.cgroup)) node.cgroups.thaw(worker)
   const workers = node.store.apps.workers(name, release)
   const instance = node.instances.adopt(setup.spec, workers, supervisorOf(node, name, release))
   const { config, owner, cgroup } = setup

@@ -2,6 +2,7 @@
 import type { AppName, ReleaseNumber } from '../core/words.ts'
 import { untilEmpty } from '../linux/cgroup-events.ts'
 import { keyOf, type Node, refOf, runningOf } from './node.ts'
+import { endLoans } from './users.ts'
 
 /**
  * Ends the processes with the stop steps, then by force, and takes the release out of the steering. What waits in its queues goes to the
@@ -12,6 +13,7 @@ export async function takeDown(node: Node, name: AppName, release: ReleaseNumber
   if (app === null) return
   const running = runningOf(node, name, release)
   const cgroup = `${node.cgroup}/${keyOf(name, release)}`
+  endLoans(node, name, release)
   await running?.instance.stop()
   node.cgroups.kill(cgroup)
   await untilEmpty(cgroup, AbortSignal.timeout(hangsMs))

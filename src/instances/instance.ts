@@ -28,8 +28,11 @@ export interface InstanceSpec {
   readonly environment: (worker: number) => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>
   /** null: as the daemon itself. */
   readonly user: RunAs | null
-  /** Called each time, right before the worker is started. What it throws counts as if the worker could not be started. */
-  readonly beforeStart?: (worker: number) => void
+  /**
+   * Each time before the worker is started, which waits for it and then begins at once. A rejection counts as if the worker could not be
+   * started. The signal aborts when the instance is stopped.
+   */
+  readonly beforeStart?: (worker: number, signal: AbortSignal) => Promise<void>
   readonly logFile: string
   /** `oom_score_adj` of a worker that is started now. Left out: what this process was started with. */
   readonly oomScore?: () => number
@@ -187,9 +190,9 @@ function supervise(
     const environment = await spec.environment(slot.worker)
     const { command, directory, user, logFile } = spec
     const program = await findProgram({ command, directory, user, path: environment.PATH ?? '' })
+    await spec.beforeStart?.(slot.worker, over.signal)
     over.signal.throwIfAborted()
     createCgroup(slot.cgroup)
-    spec.beforeStart?.(slot.worker)
     const { child, identity } = await spawnProgram(program, {
       cgroup: slot.cgroup,
       directory,

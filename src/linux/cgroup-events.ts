@@ -1,4 +1,4 @@
-/** Waiting for the end of all processes of a cgroup. See `cgroup.events` in the kernel's admin-guide/cgroup-v2. */
+/** Waiting until all processes of a cgroup have ended, or stand still. See `cgroup.events` in the kernel's admin-guide/cgroup-v2. */
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { isGone } from './cgroup.ts'
@@ -7,7 +7,14 @@ import { isGone } from './cgroup.ts'
  * Resolves true as soon as no process is left in the cgroup and below it (or it does not exist), false when the signal aborts first.
  * Zombies do not count. The kernel tells, nothing is polled.
  */
-export function untilEmpty(directory: string, signal: AbortSignal): Promise<boolean> {
+export const untilEmpty = (directory: string, signal: AbortSignal): Promise<boolean> =>
+  untilNot('populated 1', directory, signal)
+
+/** The same for processes that are being frozen: true as soon as all stand still, or there is none. */
+export const untilFrozen = (directory: string, signal: AbortSignal): Promise<boolean> =>
+  untilNot('frozen 0', directory, signal)
+
+function untilNot(line: string, directory: string, signal: AbortSignal): Promise<boolean> {
   const file = join(directory, 'cgroup.events')
   return new Promise((resolve, reject) => {
     let watcher: FSWatcher | null = null
@@ -18,7 +25,7 @@ export function untilEmpty(directory: string, signal: AbortSignal): Promise<bool
     }
     const look = () => {
       try {
-        if (!populated(file)) settle(() => resolve(true))
+        if (!says(file, line)) settle(() => resolve(true))
         else if (signal.aborted) settle(() => resolve(false))
       } catch (error) {
         settle(() => reject(error))
@@ -36,9 +43,9 @@ export function untilEmpty(directory: string, signal: AbortSignal): Promise<bool
   })
 }
 
-function populated(file: string): boolean {
+function says(file: string, line: string): boolean {
   try {
-    return /^populated 1$/m.test(readFileSync(file, 'utf8'))
+    return readFileSync(file, 'utf8').split('\n').includes(line)
   } catch (error) {
     if (isGone(error)) return false
     throw error

@@ -56,6 +56,20 @@ export function killCgroup(directory: string): void {
   }
 }
 
+/** Stops every process of the cgroup and of all below it where it is; they stand still a moment later. SIGKILL ends them all the same. */
+export const freezeCgroup = (directory: string): void => setFrozen(directory, true)
+
+/** They go on. A cgroup that does not exist is fine, for both. */
+export const thawCgroup = (directory: string): void => setFrozen(directory, false)
+
+function setFrozen(directory: string, frozen: boolean): void {
+  try {
+    writeFileSync(join(directory, 'cgroup.freeze'), frozen ? '1' : '0')
+  } catch (error) {
+    if (!isGone(error)) throw error
+  }
+}
+
 /** Removes the cgroup and all below it. It must hold no process (EBUSY otherwise); one that does not exist is fine. */
 export function removeCgroup(directory: string): void {
   try {

@@ -163,6 +163,8 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
     },
     cgroups: guarded('cgroups', parts.cgroups, at, {
       create: (path) => `the cgroup of ${ofCgroup(path)} is made`,
+      freeze: (path) => `the processes of ${ofCgroup(path)} are frozen`,
+      thaw: (path) => `the processes of ${ofCgroup(path)} go on`,
       setOomScores: (path) => `the processes of ${ofCgroup(path)} get their oom scores`,
       kill: (path) => `what is left in the cgroup of ${ofCgroup(path)} is killed`,
       remove: (path) =>

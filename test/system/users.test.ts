@@ -1,7 +1,9 @@
 /** A release of another user than the one before: it shares the port all the same, and each worker of either is started again. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
-import { chmodSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { identify, sendSignal } from '../../src/linux/process.ts'
 import { dumpTcp } from '../../src/linux/sock-diag.ts'
@@ -12,6 +14,7 @@ import { asRoot } from '../support/namespace.ts'
 import { startNode, type TestNode } from '../support/node.ts'
 import { needs } from '../support/packages.ts'
 import { lightLoad, logOf, shopFolder, shopPort } from '../support/shop.ts'
+import { eventually } from '../support/workspace.ts'
 
 const skip = asRoot || needs('python3')
 const clients = 3
@@ -37,6 +40,8 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
 time.sleep(float(os.environ.get('LATE', 0)))
+if os.path.exists(os.environ.get('SLOW_IF', '')):
+    time.sleep(float(os.environ['SLOW']))
 public = Server(('0.0.0.0', ${shopPort}), Handler)
 threading.Thread(target=Server(('127.0.0.1', 9100), Handler).serve_forever, daemon=True).start()
 public.serve_forever()
@@ -59,18 +64,22 @@ const ownersOf = (port = shopPort) => [...new Set(dumpTcp({ states: ['listen'], 
 
 const uidOf = (user: string) => resolveUser(user).uid
 
+function kill(pid = 0): void {
+  const worker = identify(pid)
+  assert.ok(worker)
+  sendSignal(worker, 'SIGKILL')
+}
+
 /** `kill -9` of one worker of the release; resolves when another process is there for it and listens. */
-async function crash(node: TestNode, release: number): Promise<void> {
+async function crash(node: TestNode, release: number, port = shopPort): Promise<void> {
   const of = async () => (await node.app('shop')).releases.find((one) => one.release === release)
   const before = await of()
   const [pid = 0] = before?.pids ?? []
-  const worker = identify(pid)
-  assert.ok(worker)
-  const listening = dumpTcp({ states: ['listen'], port: shopPort }).length
-  sendSignal(worker, 'SIGKILL')
+  const listening = dumpTcp({ states: ['listen'], port }).length
+  kill(pid)
   for (;;) {
     const now = await of()
-    const whole = dumpTcp({ states: ['listen'], port: shopPort }).length === listening
+    const whole = dumpTcp({ states: ['listen'], port }).length === listening
     if (now?.restarts === (before?.restarts ?? 0) + 1 && whole && !now.pids.includes(pid)) return
     assert.ok((now?.restarts ?? 0) <= (before?.restarts ?? 0) + 1, await logOf(node, release))
   }
@@ -159,6 +168,52 @@ test('a worker that crashes while a release of another user is starting is start
   await assertOnlyInFlight(load, 1)
 })
 
+/** Lines of a config: its workers take so many seconds until they listen, from the moment on at which that is asked for. */
+function slowLater(t: TestContext, seconds: number) {
+  const file = join(mkdtempSync(join(tmpdir(), 'cutover-slow-')), 'slow')
+  t.after(() => rmSync(dirname(file), { recursive: true }))
+  chmodSync(dirname(file), 0o755)
+  return { config: `env: {SLOW_IF: "${file}", SLOW: ${seconds}}`, begin: () => writeFileSync(file, '') }
+}
+
+test('a worker of a release that stands by has the ports for as long as it takes until it listens', {
+  skip,
+}, async (t) => {
+  const node = await nodeForUsers(t)
+  const slow = slowLater(t, 11)
+  await node.deploy(folderOf(t, 'daemon', slow.config))
+  await node.deploy(folderOf(t, 'nobody'))
+  slow.begin()
+  await crash(node, 1)
+  await eventually(() => ownersOf().join() === String(uidOf('nobody')))
+  await crash(node, 2)
+  assert.equal(await whoAnswers(), 'v2')
+})
+
+test('workers of several users that are about to listen wait for one another, whoever is first: the active release for nobody', {
+  skip,
+}, async (t) => {
+  const node = await nodeForUsers(t)
+  const slow = slowLater(t, 3)
+  await node.deploy(folderOf(t, 'daemon', slow.config))
+  slow.begin()
+  const untilStarting = async () => {
+    while (!(await node.app('shop')).releases.some(({ state, pids }) => state === 'starting' && pids.length === 2));
+  }
+  const second = node.deploy(folderOf(t, 'nobody', 'env: {LATE: 1.5}'))
+  await untilStarting()
+  await crash(node, 1)
+  assert.equal((await node.app('shop')).active, 1)
+  await second
+  assert.equal(await whoAnswers(), 'v2')
+
+  const third = node.deploy(folderOf(t, 'www-data', 'env: {LATE: 1.5}'))
+  await untilStarting()
+  kill((await node.app('shop')).releases.find(({ release }) => release === 1)?.pids[0])
+  await third
+  assert.equal(await whoAnswers(), 'v3')
+})
+
 test('releases that take another user by themselves, before they bind, follow each other', { skip }, async (t) => {
   const node = await nodeForUsers(t)
   const config = 'run: /usr/bin/python3 server.py\nuser: root'
@@ -188,4 +243,22 @@ for port in (80, 81, 443):
   const config = 'run: /usr/bin/python3 server.py\nport: 80\nuser: nobody'
   await node.deploy(shopFolder(t, { config, files: { 'server.py': tries + own } }))
   assert.match(await logOf(node, 1), /^80 had\n81 Permission denied\n443 Permission denied$/m)
+})
+
+test('a port below 1024 stays that of a release that stands by without its successor declaring it, and is given back with it', {
+  skip,
+}, async (t) => {
+  const node = await nodeForUsers(t)
+  const own = server.replaceAll(String(shopPort), '80')
+  const config = 'run: /usr/bin/python3 server.py\nport: 80\nuser: nobody'
+  await node.deploy(shopFolder(t, { config, files: { 'server.py': own } }))
+  await node.deploy(folderOf(t, 'nobody'))
+  await crash(node, 1, 80)
+  await crash(node, 1, 80)
+  assert.deepEqual((await node.app('shop')).releases.find(({ release }) => release === 1)?.state, 'standby')
+  await node.deploy(folderOf(t, 'nobody'))
+  await node.settled('shop')
+  assert.deepEqual(dumpTcp({ states: ['listen'], port: 80 }), [])
+  const other = own.replace('9100', '9200')
+  await node.deploy(shopFolder(t, { app: 'other', config, files: { 'server.py': other } }))
 })
