@@ -37,6 +37,9 @@ export const plainAddress = (text: string): string => text.replace(/^::ffff:(?=\
 
 export const isAnyAddress = (text: string): boolean => ['0.0.0.0', anyAddress].includes(plainAddress(text))
 
+/** fe80::/10: each interface has its own, and the same may be there twice. */
+export const isLinkLocal = (text: string): boolean => /^fe[89ab][0-9a-f]:/.test(text)
+
 /** An address and a port, as in `127.0.0.1:80` and `[::1]:80`. */
 export const endpointText = (address: string, port: number): string =>
   address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`

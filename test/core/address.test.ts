@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressBytes, addressText, endpointText, isAnyAddress, plainAddress } from '../../src/core/address.ts'
+import {
+  addressBytes,
+  addressText,
+  endpointText,
+  isAnyAddress,
+  isLinkLocal,
+  plainAddress,
+} from '../../src/core/address.ts'
 
 test('an address becomes sixteen bytes, however it is written', () => {
   const hex = (text: string) => addressBytes(text).toString('hex')
@@ -34,4 +41,9 @@ test('IPv4 written as IPv6 is told from IPv6', () => {
     false,
   ])
   assert.deepEqual([endpointText('127.0.0.1', 80), endpointText('::1', 80)], ['127.0.0.1:80', '[::1]:80'])
+})
+
+test('a link-local address is one of fe80::/10', () => {
+  for (const text of ['fe80::1', 'febf::1']) assert.equal(isLinkLocal(text), true)
+  for (const text of ['fec0::1', 'fd77::1', '::fe80:1', '169.254.0.1']) assert.equal(isLinkLocal(text), false)
 })

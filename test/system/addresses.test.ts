@@ -1,6 +1,7 @@
 /** Where an app is reached, as whoever deploys it has it: where it asked to be, or where its config says; and what is said when that cannot be. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { type App, startApp } from '../steer/fixtures.ts'
@@ -88,12 +89,16 @@ test('an app is reached where it asked to be, or where its config says, and the 
     const server = createServer((socket) => socket.end('mine'))
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.9', resolve))
     t.after(() => server.close())
+    assert.equal(await here.run(`ask('127.0.0.9', ${port})`), 'mine')
     const error = await errorOf(node.deploy(shopFolder(t, { server: serverAt('127.0.0.1'), config: declaring('any') })))
     assert.equal(error.kind, 'refused')
     assert.match(
       error.message,
       new RegExp(`Port 8080 is held by \\S+ \\(pid ${process.pid}\\).* on 127\\.0\\.0\\.9\\.`),
     )
+    assert.equal(await here.run(`ask('127.0.0.9', ${port})`), 'mine')
+    await node.deploy(shopFolder(t, { server: serverAt('127.0.0.1') }))
+    assert.equal(await here.run(`ask('127.0.0.9', ${port})`), 'mine', 'beside a release')
   })
 })
 
@@ -101,6 +106,8 @@ test('from 0.0.0.0 to :: and back nothing is lost under load, and the receipt sa
   skip,
 }, async (t) => {
   const node = await startNode(t)
+  const here = await startApp(t, null, 'here')
+  const over6 = () => errorOr(here.run(`get('::1', ${port})`))
   const folders = ['0.0.0.0', '::'].map((host) => shopFolder(t, { server: serverAt(host) }))
   await node.deploy(folders[0] ?? '')
   await using load = await lightLoad()
@@ -112,10 +119,28 @@ test('from 0.0.0.0 to :: and back nothing is lost under load, and the receipt sa
       new RegExp(`wait in the queue of v${release - 1} at ${left}:8080 could not move to v${release}`),
     )
     await load.until('it answers', ({ answered }) => (answered[`v${release}`] ?? 0) > 0)
+    assert.equal(await over6(), release % 2 === 0 ? `v${release}` : 'ECONNREFUSED', 'over IPv6')
   }
   const { warnings } = await node.deploy(folders[0] ?? '')
   assert.doesNotMatch(warnings.join('\n'), /could not move/)
   const back = await node.rollback('shop', { to: 6 })
   assert.match(back.warnings.join('\n'), /queue of v8 at 0\.0\.0\.0:8080 could not move to v6/)
   assertNoneLost(await load.stop())
+})
+
+test('an app on a link-local address is reached over that interface, over a deploy and back', { skip }, async (t) => {
+  const client = await outside(t)
+  const address = (own: string, device: string) => ['ip', 'address', 'add', `${own}/64`, 'dev', device, 'nodad']
+  execFileSync('nsenter', ['-t', `${client.pid}`, '-n', ...address('fe80::78', 'vb')])
+  execFileSync('ip', address('fe80::77', 'va').slice(1))
+  const node = await startNode(t)
+  const folder = shopFolder(t, { server: serverAt('fe80::77%va') })
+  const from = () => errorOr(client.run(`get('fe80::77%vb', ${port})`))
+  await node.deploy(folder)
+  assert.equal(await from(), 'v1')
+  await node.deploy(folder)
+  assert.equal(await from(), 'v2')
+  await node.rollback('shop')
+  assert.equal(await from(), 'v1')
+  assert.equal(await errorOr(client.run(`get('${outer6}', ${port})`)), 'ECONNREFUSED')
 })

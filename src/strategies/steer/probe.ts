@@ -1,8 +1,9 @@
 /** A connection that reaches exactly one release, dark or not: nobody outside can make one. */
 import { Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { isLinkLocal } from '../../core/address.ts'
 import { SystemError } from '../../linux/ffi.ts'
-import { beginConnect, bind, boundPort, interfaceName, tcpSocket } from '../../linux/sockets.ts'
+import { beginConnect, bind, bindToInterface, boundPort, interfaceName, tcpSocket } from '../../linux/sockets.ts'
 import type { Maps } from './kernel.ts'
 import { connectionKey, type ReleaseRef, releaseKey, u32 } from './layout.ts'
 import type { Listener } from './listeners.ts'
@@ -16,6 +17,8 @@ export function probe(maps: Maps, ref: ReleaseRef, listener: Listener): Socket {
   const family = address.includes(':') ? 'ipv6' : 'ipv4'
   const raw = tcpSocket(family)
   try {
+    // A link-local address is one of each interface: without it the kernel knows neither whence nor whereto.
+    if (isLinkLocal(address)) bindToInterface(raw, listener.device)
     bind(raw, { family, address, port: 0 })
     const key = connectionKey({ address, port: boundPort(raw) }, { address, port: listener.port })
     maps.who.set(key, u32(releaseKey(ref), 1))
@@ -52,6 +55,7 @@ function reachable({ family, address, v6only, device }: Listener): string {
 }
 
 /** A socket that is bound to an interface is reached at the interface's own addresses only, from this machine too. */
-const addressOf = (device: number, family: 'IPv4' | 'IPv6'): string | undefined =>
-  networkInterfaces()[interfaceName(device)]?.find((one) => one.family === family && !one.address.startsWith('fe80:'))
-    ?.address
+function addressOf(device: number, family: 'IPv4' | 'IPv6'): string | undefined {
+  const own = networkInterfaces()[interfaceName(device)]?.filter((one) => one.family === family) ?? []
+  return (own.find(({ address }) => !isLinkLocal(address)) ?? own[0])?.address
+}
