@@ -3,6 +3,7 @@ import '../support/namespace.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ask } from '../support/app.ts'
+import { counterOf } from '../support/kernel-part.ts'
 import { assertNoneLost } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
 import { startNode } from '../support/node.ts'
@@ -112,5 +113,38 @@ test('an app that listens twice, shuts down and listens again, and tries what is
     assert.equal((await ask()).trim(), `v${release} 98 98 93`)
   }
   await node.rollback('shop')
+  assertNoneLost(await load.stop())
+})
+
+/** After twenty answers, each on a connection of its own, its listener closes, and 50 ms later another one binds the port. */
+const againAndAgain = `
+import { createServer } from 'node:net'
+const body = process.env.CUTOVER_RELEASE + ' again\\n'
+const head = 'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: ' + body.length + '\\r\\n\\r\\n'
+const serve = () => {
+  let served = 0
+  const server = createServer((socket) => {
+    if (++served === 20) server.close(() => setTimeout(serve, 50))
+    socket.on('error', () => {})
+    socket.once('data', () => socket.end(head + body))
+  })
+  server.listen(8080)
+}
+serve()`
+
+test('an app that closes its listener and binds again, time after time, loses nobody: who comes meanwhile waits', {
+  skip,
+}, async (t) => {
+  const node = await startNode(t)
+  await node.deploy(shopFolder(t))
+  await using load = await lightLoad()
+  const folder = shopFolder(t, { server: againAndAgain })
+  for (let release = 2; release <= 3; release++) {
+    await node.deploy(folder)
+    await load.until('it answers', ({ answered }) => (answered[`v${release}`] ?? 0) > 200)
+  }
+  assert.ok(counterOf(node, 'parked') > 0, 'nobody came while it did not listen')
+  await node.rollback('shop', { to: 1 })
+  await load.until('the first answers', ({ answered }) => (answered.v1 ?? 0) > 0)
   assertNoneLost(await load.stop())
 })

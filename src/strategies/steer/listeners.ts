@@ -88,3 +88,10 @@ export function enter(maps: Maps, { ref, port, n: first }: Place, socket: Descri
   }
   throw failure(`Port ${port} is listened on by more than ${maxListeners} sockets, which is as many as can be held.`)
 }
+
+/** Gives the place of one listening socket to another, in one step. */
+export function replace(maps: Maps, place: Place, socket: Descriptor): void {
+  const key = placeKey(place)
+  maps.places.set(key, u64(BigInt(socket.fd)))
+  maps.owners.set(key, u64(socketCookie(socket), 0n, 1n))
+}

@@ -22,7 +22,7 @@ import {
 import { findHeld, type Held, hold } from './holders.ts'
 import type { Maps } from './kernel.ts'
 import { type Place, placeKey } from './layout.ts'
-import { enter, type Listener, listenersFor, placesOf } from './listeners.ts'
+import { enter, type Listener, listenersFor, placesOf, replace } from './listeners.ts'
 import { livingOf } from './living.ts'
 
 /** Connections that may wait at one address; `net.core.somaxconn` may allow fewer. */
@@ -84,12 +84,13 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     maps.owners.delete(key)
     maps.stamps.delete(key)
   }
-  const stand = (app: AppId, listener: Listener, socket = standingAt(listener), from = 0): void => {
+  const stand = (listener: Listener, take: (socket: Descriptor) => void): void => {
+    const socket = standingAt(listener)
     let kept: Held | null = null
     try {
       attachGroupProgram(socket, group)
       kept = hold(socket, holders)
-      enter(maps, { ref: { app, release: 0 }, port: listener.port, n: from }, socket)
+      take(socket)
       held.set(kept.cookie, kept)
     } catch (error) {
       if (kept === null) socket[Symbol.dispose]()
@@ -100,7 +101,8 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
 
   return {
     of,
-    hold: (app, listener) => stand(app, listener),
+    hold: (app, listener) =>
+      stand(listener, (socket) => enter(maps, { ref: { app, release: 0 }, port: listener.port, n: 0 }, socket)),
     join: (listener) => {
       using socket = standingAt(listener)
       attachGroupProgram(socket, group)
@@ -112,14 +114,12 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     handOn: (app, listener) => {
       const kept = held.get(listener.cookie)
       if (kept === undefined) return
-      // Never the same socket again: handshakes that were half done in it would end there, and wait anew. The next one first, so that nothing is
-      // given up if there can be none.
-      const next = standingAt(listener)
+      // Never the same socket again: handshakes that were half done in it would end there, and wait anew. The next one first: nothing is given up
+      // if there can be none, and whoever comes while the release closes its listener once more finds somewhere to wait. Its own place again:
+      // the kernel knows by it whose clients may wait there.
+      stand(listener, (socket) => replace(maps, placeOfPark(app, listener), socket))
       kept.letGo()
       held.delete(kept.cookie)
-      maps.places.delete(placeKey(placeOfPark(app, listener)))
-      // Its own place again: the kernel knows by it whose clients may wait there.
-      stand(app, listener, next, listener.place)
     },
     closeWaiting: ({ cookie }) => {
       const socket = held.get(cookie)?.socket
