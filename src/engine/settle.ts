@@ -9,6 +9,7 @@ import { removeFiles, triedAtOnce } from './clean-up.ts'
 import { untilQuiet } from './connections.ts'
 import { declare } from './declare.ts'
 import { allRunning, keyOf, type Node, now, runningOf } from './node.ts'
+import { presentPorts } from './ports.ts'
 import { withoutHeir } from './reach.ts'
 import { takeDown } from './take-down.ts'
 
@@ -49,10 +50,16 @@ export function retire(node: Node, app: AppName, release: ReleaseNumber): Promis
       node.store.apps.change(app, { type: 'retired', release, at: now() })
       node.store.operations.note(app, 'retire', release, 'done', text)
     })
-    triedAtOnce(node, `give back the ports of ${keyOf(app, release)}`, () => declare(node, app))
+    triedAtOnce(node, `give back the ports of ${keyOf(app, release)}`, () => giveBackPorts(node, app, release))
     node.store.events.add('retired', text, app, release)
     prune(node, app)
   })
+}
+
+/** What no other release of the app declares. */
+function giveBackPorts(node: Node, app: AppName, release: ReleaseNumber): void {
+  const others = presentPorts(node, app)
+  if (node.store.apps.config(app, release).config.ports.some(({ port }) => !others.has(port))) declare(node, app)
 }
 
 /** Every retirement of the app that is under way. */
