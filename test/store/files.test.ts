@@ -180,6 +180,27 @@ test('a release belongs to its user, and others see of it what they saw of the f
   assert.equal(mode(`${request.to}4`), 0o700, 'a folder above hid it')
 })
 
+test('an env_file that links lead to is for the user alone too, under each of its names and where it is shared', async (t) => {
+  const request = {
+    ...shop(t, {
+      'production.env': 'S=1',
+      '.env': '-> production.env',
+      'real/a.env': 'S=2',
+      config: '-> real',
+      'kept/b.env': 'S=3',
+      'other.env': 'no secret',
+    }),
+    envFiles: ['.env', 'config/a.env', 'kept/b.env'],
+    shared: ['kept'],
+  }
+  linkSync(join(request.from, 'production.env'), join(request.from, 'again.env'))
+  await copyRelease(request)
+  const mode = (path: string) => statSync(join(request.to, path)).mode & 0o777
+  for (const path of ['production.env', '.env', 'again.env', 'real/a.env', 'config/a.env', 'kept/b.env'])
+    assert.equal(mode(path), 0o600, path)
+  assert.equal(mode('other.env'), statSync(join(request.from, 'other.env')).mode & 0o777)
+})
+
 test('a folder that is missing or cannot be read is refused, and nothing is left behind', async (t) => {
   const request = shop(t, { 'a.txt': 'a', 'closed/b.txt': 'b' })
   await assert.rejects(copyRelease({ ...request, from: join(request.root, 'nowhere') }), {

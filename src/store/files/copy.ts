@@ -45,7 +45,7 @@ export interface CopiedRelease {
 /**
  * Copies the app's folder into a release's directory: everything but what the rules leave out and what is `shared`, which is linked.
  * Symbolic links that lead out of the folder are refused. Sockets, fifos and devices are left out with a warning, and so is Cutover's own
- * state. Files that `env_file` names get the mode 0600. Others may read the release where they could read the folder, else only its user.
+ * state. Files that `env_file` leads to get the mode 0600. Others may read the release where they could read the folder, else only its user.
  * Room on the disk is checked first; the copy appears under its name when it is whole.
  * @throws CutoverError; the signal's reason. Nothing remains then, neither of the release nor of what was to be shared.
  */

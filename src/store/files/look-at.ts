@@ -1,6 +1,6 @@
 /** All that is to be known of an app's folder before it is copied. */
 import { type FileHandle, realpath, stat } from 'node:fs/promises'
-import { posix, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { failure } from '../../core/errors.ts'
 import type { CopyRequest } from './copy.ts'
 import { cannot, changedMeanwhile, codeOf } from './failures.ts'
@@ -34,12 +34,17 @@ export async function lookAt(request: CopyRequest): Promise<Found> {
   const shared = await planShared({ ...common, folder: root, sharedRoot, shared: wanted })
   const survey = await surveyFolder({ ...common, root, rules, without: shared.without })
   const inside = keptLinks(survey, [root, resolve(request.from)], shared.paths)
+  const secrets = await secretFiles(request)
   const folders = withSharedLinks(inside, shared.paths, sharedRoot).map((folder) => ({
-    ...folder,
+    ...withSecrets(folder, secrets),
     mode: folder.path === '' ? mode : folder.mode,
-    files: withSecrets(folder, root, request),
   }))
-  return { survey, folders, shared, readers, mode }
+  const beginnings = shared.beginnings.map((one) =>
+    one.kind === 'copy'
+      ? { ...one, survey: { ...one.survey, folders: one.survey.folders.map((folder) => withSecrets(folder, secrets)) } }
+      : one,
+  )
+  return { survey, folders, shared: { ...shared, beginnings }, readers, mode }
 }
 
 async function openApp({ from, folderOwner, ignore, hasBuild }: CopyRequest) {
@@ -74,10 +79,17 @@ async function rulesIn(folder: FileHandle, name: string): Promise<string | null>
   return await readRules(file, name)
 }
 
-/** What is in an `env_file` is for the app's user alone, whatever the mode it had. */
-function withSecrets(folder: SurveyedFolder, root: string, { from, envFiles }: CopyRequest) {
-  const secrets = new Set(envFiles.flatMap((name) => [resolve(from, name), resolve(root, name)]))
-  return folder.files.map((file) =>
-    secrets.has(posix.join(root, folder.path, file.name)) ? { ...file, mode: 0o600 } : file,
-  )
+/** The files that `env_file` leads to, by whatever links, and under whatever other names the folder has them. */
+async function secretFiles({ from, envFiles }: CopyRequest): Promise<readonly Identity[]> {
+  // One that cannot be seen cannot be read either, which is told where it is.
+  const seen = await Promise.all(envFiles.map((name) => stat(resolve(from, name)).catch(() => null)))
+  return seen.filter((one) => one !== null)
 }
+
+/** What is in an `env_file` is for the app's user alone, whatever the mode it had. */
+const withSecrets = (folder: SurveyedFolder, secrets: readonly Identity[]): SurveyedFolder => ({
+  ...folder,
+  files: folder.files.map((file) =>
+    secrets.some((secret) => same(secret, file.identity)) ? { ...file, mode: 0o600 } : file,
+  ),
+})

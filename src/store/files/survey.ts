@@ -12,6 +12,7 @@ import { type Rules, readRules } from './rules.ts'
 /** Permission bits only (0 to 0o777); the name is one component. */
 export interface SurveyedFile {
   readonly name: string
+  readonly identity: Identity
   readonly mode: number
   readonly bytes: number
 }
@@ -201,7 +202,7 @@ function addFile(found: Found, files: SurveyedFile[], { name, path, seen, reader
     found.problems.push(notTheirs(path, seen))
     return
   }
-  files.push({ name, mode: seen.mode & 0o777, bytes: seen.size })
+  files.push({ name, identity: { dev: seen.dev, ino: seen.ino }, mode: seen.mode & 0o777, bytes: seen.size })
   found.disk += Math.ceil(Math.min(seen.size, seen.blocks * 512) / block) * block
 }
 
