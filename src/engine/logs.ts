@@ -33,39 +33,47 @@ async function* lines(node: Node, app: AppName, release: ReleaseNumber, wish: Lo
 
 /** What a release writes at its end (it may be draining) is followed beside what its successor writes, until it is retired. */
 async function* followed(node: Node, app: AppName, first: ReleaseNumber, options: LogOptions): AsyncGenerator<LogLine> {
-  const sources = new Map<ReleaseNumber, AbortController>()
+  /** Whom it reads at last, or still has to read. */
+  const sources = new Map<ReleaseNumber, Source>()
   const ready: Offered[] = []
   const failures: unknown[] = []
   let news = Promise.withResolvers<void>()
   const tell = () => news.resolve()
 
   // Each reader waits until its line was taken: nobody reads faster than the client.
-  const follow = async (release: ReleaseNumber, wish: Pick<LogWish, 'lines' | 'since' | 'from'>) => {
-    const over = new AbortController()
-    sources.set(release, over)
+  const follow = async (release: ReleaseNumber, wish: Wish, until: AbortSignal, before: Promise<void> | undefined) => {
+    await before
     const { signal } = options
-    for await (const line of lines(node, app, release, { ...wish, follow: true, until: over.signal, signal })) {
+    for await (const line of lines(node, app, release, { ...wish, follow: true, until, signal })) {
       const { promise, resolve: taken } = Promise.withResolvers<void>()
       ready.push({ line, taken })
       tell()
       await promise
     }
-    sources.delete(release)
   }
-  const start = (release: ReleaseNumber, wish: Pick<LogWish, 'lines' | 'since' | 'from'>) =>
-    void follow(release, wish).catch((error: unknown) => {
-      failures.push(error)
-      tell()
-    })
-  /** How long the log of a release was when the operation began with which it may become active. */
+  /** A release that is back while the client still takes what it wrote before its end is read when that is taken. */
+  const start = (release: ReleaseNumber, wish: Wish) => {
+    const over = new AbortController()
+    const ended = follow(release, wish, over.signal, sources.get(release)?.ended).then(
+      () => {
+        if (sources.get(release)?.over === over) sources.delete(release)
+      },
+      (error: unknown) => {
+        failures.push(error)
+        tell()
+      },
+    )
+    sources.set(release, { over, ended })
+  }
+  /** How long the log of a release was at its end, or when the operation began with which it may become active. */
   const lengths = new Map<ReleaseNumber, number>()
   const stopListening = node.store.events.listen(({ app: about, release, event }) => {
     if (about !== app || release === null) return
     const length = () => lengthOf(node.home.log(app, release))
-    if (event.endsWith('-began')) lengths.set(release, length())
-    if (event === 'retired') sources.get(release)?.abort()
+    if (event.endsWith('-began') || event === 'retired') lengths.set(release, length())
+    if (event === 'retired') sources.get(release)?.over.abort()
     // What it wrote since then, which of a new release is all.
-    if (becameActive.has(event) && !sources.has(release)) {
+    if (becameActive.has(event) && sources.get(release)?.over.signal.aborted !== false) {
       const from = lengths.get(release) ?? (event === 'deploy' ? 0 : length())
       start(release, { lines: Number.POSITIVE_INFINITY, from })
     }
@@ -88,13 +96,21 @@ async function* followed(node: Node, app: AppName, first: ReleaseNumber, options
   } finally {
     stopListening()
     options.signal.removeEventListener('abort', tell)
-    for (const over of sources.values()) over.abort()
+    for (const { over } of sources.values()) over.abort()
     for (const { taken } of ready) taken()
   }
 }
 
 /** The events with which a release becomes active. */
 const becameActive: ReadonlySet<string> = new Set(['deploy', 'rollback', 'restart', 'start'])
+
+type Wish = Pick<LogWish, 'lines' | 'since' | 'from'>
+
+interface Source {
+  readonly over: AbortController
+  /** When the last line was taken. */
+  readonly ended: Promise<void>
+}
 
 interface Offered {
   readonly line: LogLine

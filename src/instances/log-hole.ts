@@ -26,23 +26,33 @@ const mostAgain = 10
 /** Keeps every `*.log` of the directory, and its times, within bounds until it is disposed. */
 export function boundLogs(directory: string, { maxOf, unbounded }: LogBounds): Disposable {
   const given = new Set<string>()
+  /** @returns whether something was let go */
+  const boundOne = async (log: string): Promise<boolean> => {
+    const path = join(directory, log)
+    const max = maxOf(log)
+    let outcome = await bound(path, max)
+    const shortened = outcome === 'shortened'
+    // It may have grown by as much again meanwhile.
+    for (let again = 0; outcome === 'shortened' && again < mostAgain; again++) outcome = await bound(path, max)
+    if (outcome === 'impossible') {
+      given.add(log)
+      unbounded(log, max)
+    }
+    await bound(timesOf(path), max / 8)
+    return shortened
+  }
   return whenItGrows(directory, restMs, async () => {
     let done = false
+    const failures: unknown[] = []
     for (const log of readdirSync(directory).filter((name) => name.endsWith('.log') && !given.has(name))) {
-      const path = join(directory, log)
-      const max = maxOf(log)
-      let outcome = await bound(path, max)
-      // It may have grown by as much again meanwhile.
-      for (let again = 0; outcome === 'shortened' && again < mostAgain; again++) {
-        done = true
-        outcome = await bound(path, max)
+      // Whatever is wrong with one of them, the others have their turn.
+      try {
+        if (await boundOne(log)) done = true
+      } catch (error) {
+        failures.push(error)
       }
-      if (outcome === 'impossible') {
-        given.add(log)
-        unbounded(log, max)
-      }
-      await bound(timesOf(path), max / 8)
     }
+    if (failures.length > 0) throw failures[0]
     return done
   })
 }

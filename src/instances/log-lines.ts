@@ -1,5 +1,5 @@
 /** Reading a file that an app goes on writing, line by line, without holding more than a line of it. */
-import { watch } from 'node:fs'
+import { fstatSync, watch } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { keptOf } from './log-hole.ts'
 import { ownLine } from './notes.ts'
@@ -26,9 +26,11 @@ export async function* linesFrom(file: string, offset: number, until: AbortSigna
   let lost = 0
   /** What the file held when `until` aborted: one that grows faster than it is read must not keep us here. */
   let end = Number.POSITIVE_INFINITY
+  using _ = onAbort(until, () => {
+    end = fstatSync(handle.fd).size
+  })
   for (;;) {
     growth?.forget()
-    if (until?.aborted && end === Number.POSITIVE_INFINITY) end = (await handle.stat()).size
     const { bytesRead } = await handle.read(block, pending, Math.min(blockBytes, Math.max(0, end - at)), at)
     if (bytesRead > 0) {
       const bytes = block.subarray(0, pending + bytesRead)
@@ -106,6 +108,13 @@ const megabytes = (bytes: number): string => `${Math.max(0.1, bytes / 1_000_000)
 
 /** Bytes that are no UTF-8 become U+FFFD. */
 const text = (line: Buffer): string => line.toString('utf8').replace(/\r$/, '')
+
+/** Calls `act` as the signal aborts, or at once if it has, until it is disposed. */
+function onAbort(signal: AbortSignal | null, act: () => void): Disposable {
+  if (signal?.aborted) act()
+  else signal?.addEventListener('abort', act)
+  return { [Symbol.dispose]: () => signal?.removeEventListener('abort', act) }
+}
 
 /** Remembers that the file changed, so that a change between reading and waiting is not missed. */
 function watchGrowth(file: string, until: AbortSignal) {

@@ -8,7 +8,7 @@ const laterMs = 5000
 /**
  * Calls `look` at once, and whenever something in the directory has changed since, until it is disposed. inotify says so; after each look that
  * found something to do the watch rests, so that an app that prints without pause costs one look in `restMs` and not one a line.
- * @param look says whether it found something to do. If it throws (the disk is full) it is called again later
+ * @param look says whether it found something to do. If it throws (the disk is full) it is called again later, and when something changes
  */
 export function whenItGrows(directory: string, restMs: number, look: () => boolean | Promise<boolean>): Disposable {
   const over = new AbortController()
@@ -25,14 +25,13 @@ async function goOn(
   while (!signal.aborted) {
     // First watch, then look: what is written in between is told.
     const change = watchFor(directory, signal)
-    let pauseMs = restMs
     try {
       if (!(await look()) && (await change.told)) await look()
     } catch {
-      pauseMs = laterMs
+      await Promise.race([change.told, rest(laterMs, signal)])
     }
     change.close()
-    await rest(pauseMs, signal)
+    await rest(restMs, signal)
   }
 }
 

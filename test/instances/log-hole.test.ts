@@ -3,7 +3,7 @@ import '../support/namespace.ts'
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, closeSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -145,4 +145,20 @@ test('where a file system cannot let go of anything, that is told once and no li
   await eventually(() => unbounded.length > 0)
   const lines = await Array.fromAsync(readLog(file, wish))
   assert.deepEqual([lines.length, lines[0], unbounded], [300_000, 'line 1', ['v1.log']])
+})
+
+test('a log that cannot be opened keeps none of the others from being bounded, again and again', async (t) => {
+  const directory = temporaryDirectory(t)
+  // They come before and after it. A link is not opened, wherever it leads.
+  const large = join(temporaryDirectory(t), 'large')
+  writeFileSync(large, Buffer.alloc(2 * max, 'x'))
+  for (const name of ['v0.log', 'v2.log']) symlinkSync(large, join(directory, name))
+  const { file, unbounded } = bounded(t, directory)
+  for (let round = 0; round < 3; round++) {
+    await writeLines(file, round * 200_000 + 1, (round + 1) * 200_000)
+    await eventually(() => bytesOf(file) <= max)
+  }
+  assert.ok(statSync(file).size > 4 * max)
+  assert.ok(bytesOf(large) >= 2 * max, 'what a link leads to is not touched')
+  assert.deepEqual(unbounded, [])
 })
