@@ -8,11 +8,15 @@ const words: Readonly<Record<string, string>> = {
   EDQUOT: 'the disk quota is used up',
 }
 
+const noProcess = 'there are too many processes: a limit of the user or of the cgroup is reached (ulimit -u, pids.max)'
+
 /** The same in words for people, if that is why something failed: of what nothing is left. Null if it failed for another reason. */
 export function exhausted(error: unknown): string | null {
   if (!(error instanceof Error)) return null
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   // Some errors of Node's file system have only the C library's words.
   const found = words[code] ?? (/: Too many open files\b/.test(error.message) ? words.EMFILE : undefined)
+  // Of other calls it says that nothing is there yet.
+  if (code === 'EAGAIN' && 'syscall' in error && String(error.syscall).startsWith('spawn')) return noProcess
   return found ?? exhausted(error.cause)
 }

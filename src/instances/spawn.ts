@@ -5,6 +5,7 @@ import { closeSync, constants, fchownSync, fstatSync, mkdirSync, openSync } from
 import { dirname } from 'node:path'
 import process from 'node:process'
 import { failure } from '../core/errors.ts'
+import { exhausted } from '../core/exhausted.ts'
 import { oomScoreOf } from '../core/oom.ts'
 import { insideCgroup } from '../linux/cgroup.ts'
 import { withCredentials } from '../linux/credentials.ts'
@@ -114,14 +115,13 @@ function withUmask<T>(mask: number, act: () => T): T {
 
 function explain(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  return reasons[code] ?? (error instanceof Error ? error.message : String(error))
+  return reasons[code] ?? exhausted(error) ?? (error instanceof Error ? error.message : String(error))
 }
 
 /** By errno of execve(2) and fork(2); the program itself was found before. */
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'its interpreter (the first line of a script) or loader does not exist',
   EACCES: 'permission denied',
-  EAGAIN: 'there are too many processes',
   E2BIG: 'its arguments and environment, or a single one of them, are too long',
   ETXTBSY: 'the file is open for writing',
 }
