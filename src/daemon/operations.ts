@@ -110,13 +110,14 @@ export function createOperations(): Operations {
 function createAudience(abandoned: () => void) {
   /** All that was told but output, which only who watches gets. */
   const told: Progress[] = []
-  const watchers = new Set<ReturnType<typeof createProgressQueue>>()
+  /** Each with what ends the waiting for its client to go. */
+  const watchers = new Map<ReturnType<typeof createProgressQueue>, () => void>()
   let ended = false
   let alone: NodeJS.Timeout | undefined
 
   const tell = (progress: Progress): void => {
     if (progress.type !== 'output') told.push(progress)
-    for (const watcher of watchers) watcher.push(progress)
+    for (const watcher of watchers.keys()) watcher.push(progress)
   }
   return {
     tell,
@@ -124,18 +125,26 @@ function createAudience(abandoned: () => void) {
     end: (last: Progress) => {
       tell(last)
       ended = true
-      for (const watcher of watchers) watcher.end()
+      // A request's signal lives as long as what listens to it refers to the request: it would never be let go.
+      for (const [watcher, forget] of watchers) {
+        watcher.end()
+        forget()
+      }
+      watchers.clear()
     },
     watch: (known: number, gone: AbortSignal): AsyncIterable<Progress> => {
       clearTimeout(alone)
       const queue = createProgressQueue()
-      watchers.add(queue)
       for (const progress of told.slice(known)) queue.push(progress)
-      if (ended) queue.end()
+      if (ended) {
+        queue.end()
+        return queue
+      }
       const leave = () => {
         watchers.delete(queue)
         if (watchers.size === 0 && !ended) alone = setTimeout(abandoned, patienceMs).unref()
       }
+      watchers.set(queue, () => gone.removeEventListener('abort', leave))
       gone.addEventListener('abort', leave, { once: true })
       if (gone.aborted) leave()
       return queue

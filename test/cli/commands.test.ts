@@ -199,6 +199,13 @@ test('history names who did it: --by, else who used sudo', slow, async (t) => {
   const { home: at, engine } = await home(t)
   await cutover(['deploy', 'shop', '--by', 'Zoë (pager)'], { home: at, cwd: at })
   assert(engine.deeds.includes('deploy shop by Zoë (pager)'))
+  const isRoot = process.getuid?.() === 0
+  await cutover(['deploy', 'shop'], { home: at, cwd: at, environment: { SUDO_USER: 'zoe' } })
+  assert.equal(
+    engine.deeds.includes('deploy shop by zoe'),
+    isRoot,
+    'anybody else would have it that somebody else did it',
+  )
 })
 
 test('logs are safe to look at, and whole in JSON', slow, async (t) => {

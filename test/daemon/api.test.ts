@@ -291,14 +291,14 @@ test('an engine that does not open leaves the lock to the next daemon', async (t
   await daemonHere(t, place)
 })
 
-/** What a user sees who asks for the daemon's version over the socket: the status code, or the error's name. */
+/** What a user sees who asks for the daemon's version over the socket, and says that it was root who used sudo: the status code, or the error's name. */
 async function askAs(socket: string, uid: number, gid: number, groups: string): Promise<string> {
   const script = `
 import http.client, socket, sys
 c = http.client.HTTPConnection('cutover')
 c.sock = socket.socket(socket.AF_UNIX)
 try:
-    c.sock.connect(sys.argv[1]); c.request('GET', '/daemon'); r = c.getresponse(); print(r.status, r.read().decode())
+    c.sock.connect(sys.argv[1]); c.request('GET', '/daemon', headers={'cutover-sudo-user': 'root', 'cutover-by': 'root'}); r = c.getresponse(); print(r.status, r.read().decode())
 except PermissionError: print('EACCES')
 `
   const user = ['--reuid', String(uid), '--regid', String(gid), ...(groups ? ['--groups', groups] : ['--clear-groups'])]
@@ -319,7 +319,9 @@ test('only root, the owner and members of the group of the home may ask', { skip
   assert.match(await askAs(place.socket, 4711, 4711, '4242'), /^200/)
 })
 
-test('the peer is checked even where somebody has opened the socket to all', { skip: root }, async (t) => {
+test('the peer is checked even where somebody has opened the socket to all, and whatever it says of itself', {
+  skip: root,
+}, async (t) => {
   const place = temporaryHome(t)
   chmodSync(place.home, 0o755)
   await daemonHere(t, place)

@@ -99,11 +99,14 @@ test('an app reaches nothing of Cutover and nothing of another app', { skip }, a
   assert.ok(holder > 0)
   const victim = (await node.app('shop')).releases[0]?.pids[0] ?? 0
   const [pins, { cgroup }] = [pinsOf(node) ?? '', node]
+  for (const pid of [daemon, holder])
+    assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^Uid:\t0\t0\t0\t0$/m, 'root in all respects')
   const forbidden = [
     ...['cutover.db', 'cutover.db-wal', 'daemon.log', 'logs/shop/v1.log'].map((file) => ['read', join(home, file)]),
     ...['v1.env.json', 'v1/secret.env'].map((file) => ['read', join(home, 'releases', 'shop', file)]),
     ...[daemon, holder, victim].flatMap((pid) => [
       ['read', `/proc/${pid}/environ`],
+      ['read', `/proc/${pid}/mem`],
       ['list', `/proc/${pid}/fd`],
       ['kill', pid],
     ]),
@@ -119,7 +122,7 @@ test('an app reaches nothing of Cutover and nothing of another app', { skip }, a
     ['write', node.place.lock],
     ['list', pins],
     ['list', dirname(pins)],
-    ...['shop.v1/w1', 'hostile.v1', '..', ''].map((at) => ['write', join(cgroup, at, 'cgroup.procs')]),
+    ...['shop.v1/w1', 'hostile.v1', 'holders', '..', ''].map((at) => ['write', join(cgroup, at, 'cgroup.procs')]),
     ...['cgroup.kill', 'cgroup.freeze'].map((file) => ['write', join(cgroup, 'shop.v1', file)]),
     ['make', join(cgroup, 'own')],
   ] as [string, string | number][]

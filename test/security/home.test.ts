@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -19,6 +20,7 @@ import { requireTrusted } from '../../src/daemon/trusted.ts'
 import { resolveUser } from '../../src/linux/users.ts'
 import { cutover } from '../support/cutover.ts'
 import { asRoot } from '../support/namespace.ts'
+import { startNode } from '../support/node.ts'
 import { temporaryDirectory } from '../support/workspace.ts'
 
 const skip = asRoot
@@ -104,13 +106,32 @@ test('a home that somebody made first is neither written to nor believed', { ski
   )
 })
 
-test('a lock that is a symbolic link is not followed', { skip }, async (t) => {
-  const home = temporaryDirectory(t)
-  const precious = join(temporaryDirectory(t), 'precious')
-  writeFileSync(precious, 'as it was')
-  symlinkSync(precious, join(home, 'daemon.lock'))
-  const { code, stderr } = await cutover(['status'], { home })
-  assert.equal(code, 3, stderr)
-  assert.match(stderr, /daemon\.lock/)
-  assert.equal(readFileSync(precious, 'utf8'), 'as it was')
-})
+for (const name of ['daemon.lock', 'cutover.db']) {
+  test(`a symbolic link in the place of ${name} is not followed`, { skip }, async (t) => {
+    const home = temporaryDirectory(t)
+    const precious = join(temporaryDirectory(t), 'precious')
+    writeFileSync(precious, 'as it was')
+    symlinkSync(precious, join(home, name))
+    const { code, stderr } = await cutover(['status'], { home })
+    assert.equal(code, 3, stderr)
+    assert.ok(stderr.includes(name), stderr)
+    assert.equal(readFileSync(precious, 'utf8'), 'as it was')
+  })
+}
+
+for (const name of ['cutover.sock', 'daemon.log']) {
+  test(`a symbolic link in the place of ${name} is passed by, and what it leads to is not touched`, {
+    skip,
+  }, async (t) => {
+    const node = await startNode(t)
+    const { home } = node.place
+    await node.killDaemon()
+    const precious = join(temporaryDirectory(t), 'precious')
+    writeFileSync(precious, 'as it was')
+    rmSync(join(home, name), { force: true })
+    symlinkSync(precious, join(home, name))
+    const { code, stderr } = await cutover(['status'], { home })
+    assert.equal(code, 0, stderr)
+    assert.equal(readFileSync(precious, 'utf8'), 'as it was')
+  })
+}

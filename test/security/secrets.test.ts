@@ -38,6 +38,8 @@ test('a secret is nowhere but in the files of its releases and in the environmen
   })
   const configured = (text: string) =>
     writeFileSync(join(folder, 'cutover.yaml'), `app: example-node\nrun: node server.mjs\nport: 8080\n${text}`)
+  const other = shopFolder(t, { app: 'other', config: 'port: 8081', server: goodServer.replace('8080', '8081') })
+  await node.deploy(other)
   const said: string[] = []
   /** One `cutover` that fails or not as it should; all that it says is kept. */
   const run = async (expected: number, ...args: string[]) => {
@@ -48,6 +50,7 @@ test('a secret is nowhere but in the files of its releases and in the environmen
 
   await run(0, 'deploy')
   assert.equal(await ask('/secret'), secret, 'the app itself has it')
+  assert.ok(cgroupPids(join(node.cgroup, 'holders')).length > 0 && cgroupPids(join(node.cgroup, 'other.v1')).length > 0)
   assert.deepEqual(seenElsewhere(node, mark), [])
 
   configured(config('deploy_timeout: 3s'))
@@ -102,7 +105,9 @@ test('a secret is nowhere but in the files of its releases and in the environmen
 
 /** Where the secret is besides where it belongs, in words. */
 function seenElsewhere({ place, cgroup }: TestNode, secret: string): string[] {
-  const own = new Set(cgroupPids(cgroup))
+  // Those of the app itself, not the holders, nor those of another app.
+  const releases = readdirSync(cgroup).filter((name) => name.startsWith('example-node.'))
+  const own = new Set(releases.flatMap((name) => cgroupPids(join(cgroup, name))))
   const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   const inProcesses = processes.flatMap((pid) => [
     ...(read(`/proc/${pid}/cmdline`).includes(secret) ? [`the command line of ${pid}`] : []),

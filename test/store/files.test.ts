@@ -102,6 +102,17 @@ test('a release is labelled with the commit of its folder, and with nothing wher
   if (!root) return
   execFileSync('chown', ['-R', '65534:65534', request.from])
   assert.equal(await commitOf(request.from), commit, 'in a folder of another user')
+  // A folder's owner can have git run anything: here instead of git itself.
+  const tools = join(request.root, 'tools')
+  make(tools, { git: '#!/bin/sh\nid -u > who\necho abcdef1\n' })
+  chmodSync(join(tools, 'git'), 0o755)
+  const path = process.env.PATH
+  t.after(() => {
+    process.env.PATH = path
+  })
+  process.env.PATH = `${tools}:${path}`
+  assert.equal(await commitOf(request.from), 'abcdef1')
+  assert.equal(readFileSync(join(request.from, 'who'), 'utf8'), '65534\n')
 })
 
 test('a big sparse file keeps its content and its holes', async (t) => {

@@ -15,6 +15,8 @@ export interface Ran {
 export interface RunOptions {
   readonly home: string
   readonly cwd?: string
+  /** Variables besides its usual ones. */
+  readonly environment?: Readonly<Record<string, string>>
   /** As this user and group, which takes root. */
   readonly uid?: number
   /** Instead of this source's own: Node and the program. */
@@ -31,13 +33,13 @@ const environmentFor = (home: string) => {
 /** Runs `cutover` without a terminal. */
 export async function cutover(
   args: readonly string[],
-  { home, cwd, uid, meanwhile, command = [process.execPath, program] }: RunOptions,
+  { home, cwd, uid, environment, meanwhile, command = [process.execPath, program] }: RunOptions,
 ): Promise<Ran> {
   const [node, file] = command
   const child = spawn(node, [file, ...args], {
     cwd,
     ...(uid !== undefined && { uid, gid: uid }),
-    env: environmentFor(home),
+    env: { ...environmentFor(home), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const exited = once(child, 'close')

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test'
 import { cgroupPids, killCgroup } from '../../src/linux/cgroup.ts'
 import { processStat } from '../../src/linux/proc.ts'
 import { dumpTcp } from '../../src/linux/sock-diag.ts'
-import { answeredIn, type Fates, type LoadSpec, startLoad } from './load.ts'
+import { answeredIn, type Fates, type LoadSpec, lostIn, startLoad } from './load.ts'
 import { startNode } from './node.ts'
 import { eventually } from './workspace.ts'
 
@@ -25,6 +25,8 @@ export interface Killed {
   readonly inFlight: number
   /** Connections that waited in its queues, handshake done. */
   readonly queued: number
+  /** Of each of its ends, what it had accepted, and what was lost until the next release served. */
+  readonly ends: readonly { readonly inFlight: number; readonly lost: number }[]
 }
 
 /** Each time a new release is killed: one that crashes again and again is started with growing delays. */
@@ -41,7 +43,7 @@ export async function killUnderLoad(
     await load.until('it serves', (fates) => answeredIn(fates) > before + 4 * (spec.clients ?? 16))
   }
 
-  let inFlight = 0
+  const ends: { inFlight: number; lost: number }[] = []
   let queued = 0
   await untilServed()
   for (let killed = 1; killed <= times; killed++) {
@@ -49,17 +51,20 @@ export async function killUnderLoad(
     await stopInTheirTracks(cgroup)
     const connections = dumpTcp({ states: ['established'], port: spec.port })
     const accepted = filesOf(cgroup)
-    inFlight += connections.filter(({ inode }) => accepted.has(`socket:[${inode}]`)).length
+    const inFlight = connections.filter(({ inode }) => accepted.has(`socket:[${inode}]`)).length
     // A connection that nobody has accepted has no inode.
     queued += connections.filter(({ inode }) => inode === 0).length
+    const before = lostIn(await load.snapshot())
     if (masterOnly) process.kill(masterIn(cgroup), 'SIGKILL')
     else killCgroup(cgroup)
     // Or else the next worker would be born frozen.
     writeFileSync(join(cgroup, 'cgroup.freeze'), '0')
     await untilServed()
+    ends.push({ inFlight, lost: lostIn(await load.snapshot()) - before })
     if (killed < times) await node.deploy(folder)
   }
-  return { fates: await load.stop(), inFlight, queued }
+  const fates = await load.stop()
+  return { fates, inFlight: ends.reduce((sum, end) => sum + end.inFlight, 0), queued, ends }
 }
 
 /** The process that forked the others. */

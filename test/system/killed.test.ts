@@ -64,14 +64,19 @@ for (const name of ['gunicorn', 'nginx'] as const) {
 const loadOn = (port: number): LoadSpec => ({ kind: 'short', port, clients, timeoutMs: 60_000 })
 
 /**
- * Lost were only connections that the release had accepted, at most one a client. (Such a connection is closed by the kernel, or reset if its
+ * Lost were at each end only connections that the release had accepted, at most one a client, and none at other times. (Such a connection is closed by the kernel, or reset if its
  * request had not been read yet: see tcp_close() and RFC 2525, section 2.17. Both count.)
  */
-function assertOnlyInFlight(t: TestContext, { fates, inFlight, queued }: Killed): void {
+function assertOnlyInFlight(t: TestContext, { fates, inFlight, queued, ends }: Killed): void {
   const { refused, wrong, timedOut } = fates
   t.diagnostic(`\n${fatesTable({ load: fates })}\n${inFlight} in flight, ${queued} in the queue`)
   assert.deepEqual({ refused, wrong, timedOut }, { refused: 0, wrong: 0, timedOut: 0 }, describeLosses(fates))
-  assert.ok(lostIn(fates) <= inFlight, `${lostIn(fates)} were lost, and ${inFlight} were in flight`)
-  assert.ok(inFlight <= times * clients)
+  assert.equal(ends.length, times)
+  for (const [index, end] of ends.entries()) {
+    assert.ok(end.lost <= end.inFlight, `end ${index + 1}: ${end.lost} were lost, and ${end.inFlight} were in flight`)
+    assert.ok(end.lost <= clients, `end ${index + 1}: ${end.lost} were lost, more than one a client`)
+  }
+  const lost = ends.reduce((sum, end) => sum + end.lost, 0)
+  assert.equal(lost, lostIn(fates), 'something was lost while nothing was killed')
   assert.ok(queued > 0, 'nobody waited in the queue')
 }
