@@ -96,6 +96,40 @@ test('100 MB in seconds, of whatever kind', { skip }, async (t) => {
   assert.equal(Number(readFileSync(node.place.lock, 'utf8')), daemon)
 })
 
+/** Every answer is 100 MB; of `/endless` there is no end. */
+const hugeServer = `
+import { createServer } from 'node:http'
+const piece = Buffer.alloc(1_000_000, 'x')
+createServer((request, response) => {
+  let left = request.url === '/endless' ? Infinity : 100
+  const more = () => {
+    while (left > 0 && !response.destroyed) {
+      left--
+      if (!response.write(piece)) return response.once('drain', more)
+    }
+    response.end()
+  }
+  more()
+}).listen(${port})
+`
+
+test('answers of 100 MB, or without end, to health checks and warm-up do not fill the daemon', { skip }, async (t) => {
+  const node = await startNode(t)
+  await node.deploy(shopFolder(t))
+  const daemon = Number(readFileSync(node.place.lock, 'utf8'))
+  const before = peakMemory(daemon)
+  const keys = [
+    `port: ${port}`,
+    'health: {path: /endless, interval: 10ms, healthy: 5}',
+    'warmup: [{path: /, times: 20}]',
+  ]
+  await node.deploy(shopFolder(t, { app: 'huge', config: keys.join('\n'), server: hugeServer }))
+  const grown = peakMemory(daemon) - before
+  t.diagnostic(`the daemon took at most ${(grown / 1e6).toFixed(0)} MB more`)
+  // Of 2,000 MB and more: what is not freed yet is all that it has.
+  assert.ok(grown < 256_000_000, `the daemon's memory grew by ${grown} bytes`)
+})
+
 /** `cutover logs APP -f` from the present end on. */
 function following({ place }: TestNode, app: string): { readonly child: ChildProcess } & Disposable {
   const program = join(import.meta.dirname, '../../bin/cutover.js')
