@@ -1,6 +1,6 @@
 /** Starting a daemon in the background, and waiting until it answers. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, rmSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { CutoverError } from '../core/errors.ts'
@@ -20,7 +20,7 @@ export async function startInBackground(place: Place, command?: readonly string[
   requireTrusted(place.home)
   mkdirSync(place.home, { recursive: true, mode: 0o755 })
   const [program = process.execPath, ...args] = command ?? (await ownCommand(place))
-  const log = openSync(place.log, 'a', 0o640)
+  const log = openLog(place.log)
   // Of the environment of whoever happened to be first, only what any program needs.
   const { PATH, HOME, LANG, TZ } = process.env
   const child = spawn(program, args, {
@@ -43,6 +43,19 @@ async function ownCommand({ home }: Place): Promise<readonly string[]> {
   // Loaded at need: hardly any command starts a daemon.
   const { installProgram } = await import('./program/install.ts')
   return [...(await installProgram(home)), '--ready-fd', String(readyFd)]
+}
+
+/** Appends to what is there. A symbolic link in its place is not followed, it makes room. */
+function openLog(path: string): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
+  const open = () => openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640)
+  try {
+    return open()
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ELOOP')) throw error
+    rmSync(path)
+    return open()
+  }
 }
 
 /** What the daemon says when it answers or gives up; null if it ends without a word. */

@@ -134,7 +134,7 @@ test('the objects hold what their sources say, all with the same maps', () => {
     ],
   )
   for (const { maps } of objects) assert.deepEqual(maps, objects[0]?.maps)
-  assert.equal(Object.keys(objects[0]?.maps ?? {}).length, 17)
+  assert.equal(Object.keys(objects[0]?.maps ?? {}).length, 18)
 })
 
 test('`npm run bpf` makes the objects that are checked in, byte for byte, in any folder', {
