@@ -57,6 +57,8 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
     steps.warn(`${maxAlive} releases of ${name} were running, which is as many as can: waited for one to retire`)
   const users = severalUsers(node, name, setup.owner)
   if (users !== null) steps.warn(users)
+  // The first release of a node has to wait for the kernel's part: not at the expense of its time to start.
+  node.steering()
   const began = performance.now()
   const broken = new AbortController()
   const late = AbortSignal.timeout(setup.config.deployTimeoutMs)
