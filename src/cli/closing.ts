@@ -13,11 +13,12 @@ export function closing(receipt: Receipt): string[] {
     case 'deploy':
     case 'restart':
       return [
-        `${live}${on}.${previous === null ? '' : ` ${named(previous)} stands by: cutover rollback`}`,
+        `${live}${on}.${previous === null ? '' : ` ${named(previous)} ${leftAs(receipt)}: cutover rollback`}`,
         figures(receipt),
       ]
     case 'rollback': {
-      const back = previous === null ? '' : ` ${named(previous)} stands by: cutover rollback --to ${named(previous)}`
+      const back =
+        previous === null ? '' : ` ${named(previous)} ${leftAs(receipt)}: cutover rollback --to ${named(previous)}`
       return [`${live} again${on}.${back}`, figures(receipt)]
     }
     case 'start':
@@ -29,6 +30,8 @@ export function closing(receipt: Receipt): string[] {
   }
 }
 
+const leftAs = ({ cutover }: Receipt): string => (typeof cutover?.off_ms === 'number' ? 'was ended' : 'stands by')
+
 /** `lost 0 · 14 connections still with v4 · 5.2 s in all` */
 function figures({ lost, remaining, previous, cutover }: Receipt): string {
   const total = lost.listen_drops + lost.cut
@@ -39,6 +42,7 @@ function figures({ lost, remaining, previous, cutover }: Receipt): string {
   return [
     `lost ${total}${total > 0 ? ` (${reasons.join(', ')})` : ''}`,
     remaining > 0 && previous !== null && `${counted(remaining, 'connection')} still with ${named(previous)}`,
+    typeof cutover?.off_ms === 'number' && `nobody served for ${elapsed(cutover.off_ms)}`,
     cutover !== null && `${elapsed(cutover.total_ms)} in all`,
   ]
     .filter((figure) => figure !== false)

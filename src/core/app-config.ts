@@ -44,7 +44,9 @@ export interface AppConfig {
   readonly envFiles: readonly string[]
   /** null: the owner of the app's folder. */
   readonly user: string | null
-  readonly strategy: 'auto' | 'steer'
+  readonly strategy: 'auto' | 'steer' | 'stop-start'
+  /** It must never run twice at once. */
+  readonly exclusive: boolean
   readonly health: HealthCheck
   readonly warmup: readonly WarmupRequest[]
   readonly deployTimeoutMs: number

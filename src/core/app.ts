@@ -54,6 +54,11 @@ interface OfApp<Type extends string> {
   readonly at: string
 }
 
+interface Cutover {
+  /** The former release was ended before, and does not stand by. */
+  readonly formerEnded?: boolean
+}
+
 export type AppEvent =
   /** A new release is being made: `release` is what `nextRelease` says. Its files are copied and built in this state. */
   | (OfRelease<'stage'> & { readonly label: string | null })
@@ -63,8 +68,8 @@ export type AppEvent =
   /** The processes of a release that is not active ended by themselves. */
   | (OfRelease<'died'> & { readonly reason: string })
   /** New connections go to the release from here on; the app runs, if it was stopped. */
-  | (OfRelease<'cutover'> & { readonly kind: 'deploy' })
-  | (OfRelease<'cutover'> & { readonly kind: 'rollback'; readonly by: string })
+  | (OfRelease<'cutover'> & { readonly kind: 'deploy' } & Cutover)
+  | (OfRelease<'cutover'> & { readonly kind: 'rollback'; readonly by: string } & Cutover)
   /** The files of a release at rest are gone. */
   | OfRelease<'pruned'>
   /** The app is to run no more: what stands by is retiring from here on. There must be no candidate. */
@@ -167,7 +172,8 @@ function cutover(state: AppState, event: AppEvent & { type: 'cutover' }): AppSta
   }
   if (event.kind === 'rollback' && !former) throw new IllegalStep('no rollback of an app without an active release')
 
-  const left = former ? move(state, { release: former.number, at: event.at }, state.stopped ? 'end' : 'leave') : state
+  const ended = state.stopped || event.formerEnded === true
+  const left = former ? move(state, { release: former.number, at: event.at }, ended ? 'end' : 'leave') : state
   const liveAt = Math.max(0, ...state.releases.map((release) => release.liveAt ?? 0)) + 1
   const before = event.kind === 'deploy' ? (former?.number ?? null) : target.before
   const rolledBack =

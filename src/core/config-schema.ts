@@ -132,9 +132,13 @@ const keys = {
     })
     .nullish()
     .describe("Runs everything of the app; left out: the owner of the app's folder."),
-  strategy: choice(['auto', 'steer'], ['share', 'late-bind', 'stop-start', 'balancer', 'tomcat'])
+  strategy: choice(['auto', 'steer', 'stop-start'], ['share', 'late-bind', 'balancer', 'tomcat'])
     .default('auto')
     .describe('How traffic moves from one release to the next.'),
+  exclusive: z
+    .boolean({ error: expected('true or false') })
+    .default(false)
+    .describe('The app must never run twice at once: auto then takes stop-start.'),
   bind: choice(['auto'], ['intercept', 'inherit']).default('auto').describe('How the release gets its port.'),
   health: health.prefault('auto').describe('What healthy means: auto, {path: /up}, {tcp: true} or {command: "…"}.'),
   warmup: listOf(warmupEntry, 'a list like [{path: /, times: 10}]')
@@ -171,7 +175,7 @@ export const mapsOfConfig: Readonly<
 > = {
   '': {
     built: pattern(keys),
-    later: ['processes', 'exclusive', 'linger', 'bake', 'failover', 'canary'],
+    later: ['processes', 'linger', 'bake', 'failover', 'canary'],
   },
   'ports.*': { built: pattern(portEntry.shape), later: [] },
   health: { built: pattern(healthMap.in.shape), later: [] },

@@ -24,6 +24,7 @@ export const writtenConfig = (config: AppConfig): Readonly<Record<string, unknow
   env_file: config.envFiles,
   user: config.user,
   strategy: config.strategy,
+  exclusive: config.exclusive,
   bind: 'auto',
   health: writtenHealth(config.health),
   warmup: config.warmup,

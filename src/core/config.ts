@@ -74,6 +74,7 @@ function toConfig(written: ConfigFile, cores: number): AppConfig {
     envFiles: typeof files === 'string' ? [files] : (files ?? []),
     user: user === undefined || user === null ? null : String(user),
     strategy: written.strategy,
+    exclusive: written.exclusive,
     health: written.health,
     warmup: written.warmup,
     deployTimeoutMs: written.deploy_timeout,
@@ -91,7 +92,15 @@ function toConfig(written: ConfigFile, cores: number): AppConfig {
 /** What a schema of single keys cannot see. */
 function betweenKeys(value: unknown): readonly Problem[] {
   if (!isMap(value)) return []
-  const { port, ports } = value
+  return [...ofStrategy(value), ...ofPorts(value)]
+}
+
+const ofStrategy = ({ strategy, exclusive }: Readonly<Record<string, unknown>>): readonly Problem[] =>
+  exclusive === true && strategy === 'steer'
+    ? [{ path: ['exclusive'], message: 'steer runs two releases at once; write strategy: stop-start, or leave it out' }]
+    : []
+
+function ofPorts({ port, ports }: Readonly<Record<string, unknown>>): readonly Problem[] {
   if (port === undefined && ports === undefined) return [{ path: ['port'], message: 'missing, expected port or ports' }]
   if (port !== undefined && ports !== undefined)
     return [{ path: ['ports'], message: 'port says it already; keep one of the two' }]

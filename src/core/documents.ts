@@ -64,7 +64,13 @@ export interface Receipt {
   readonly state: ReleaseState
   readonly label: string | null
   readonly ports: readonly number[]
-  readonly cutover: { readonly switch_us: number; readonly ready_ms: number; readonly total_ms: number } | null
+  readonly cutover: {
+    readonly switch_us: number
+    readonly ready_ms: number
+    readonly total_ms: number
+    /** How long nobody served, since the former release was ended before; null where it was not. */
+    readonly off_ms: number | null
+  } | null
   readonly steps: readonly { readonly step: StepName; readonly ms: number; readonly text: string }[]
   /** Connections accepted since its start, by release: "v4": 1204. */
   readonly accepted: Readonly<Record<string, number>>

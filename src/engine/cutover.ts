@@ -2,6 +2,7 @@
 import type { AppEvent } from '../core/app.ts'
 import { activeOf, findRelease } from '../core/app.ts'
 import { type Actor, type OperationKind, type Receipt, schema } from '../core/documents.ts'
+import { strategyOf } from '../core/strategy.ts'
 import { named, type ReleaseNumber } from '../core/words.ts'
 import type { Proven } from './bring-up.ts'
 import { triedAtOnce } from './clean-up.ts'
@@ -66,7 +67,7 @@ export function operationOf(
  * moved, and a daemon that dies in between is followed by one that makes the kernel agree. Nothing here suspends.
  * @returns microseconds of the one map update
  */
-function cutOver(
+export function cutOver(
   node: Node,
   { previous }: Operation,
   running: Running,
@@ -101,12 +102,20 @@ export const cutOverStep = (
     return cutOver(node, operation, running, event)
   })
 
+/** What it took that the former release was ended before. */
+export interface Off {
+  /** For how long nobody served. */
+  readonly ms: number
+  /** Connections that were cut. */
+  readonly cut: number
+}
+
 /** Ends the operation with its receipt, and sees to it that what was left is drained and retired in the background. */
 export function endOperation(
   node: Node,
   operation: Operation,
   running: Running,
-  cutover: { readonly us: number; readonly readyMs: number },
+  cutover: { readonly us: number; readonly readyMs: number; readonly off?: Off | null },
 ): Receipt {
   const { app, release } = running
   try {
@@ -116,11 +125,14 @@ export function endOperation(
       operation.steps.warn(warning)
       node.store.events.add('warning', warning, app, release)
     }
-    const receipt = receiptOf(node, operation, app, release, {
+    const off = cutover.off ?? null
+    const figures = {
       switch_us: cutover.us,
       ready_ms: round(cutover.readyMs),
       total_ms: round(operation.steps.elapsed()),
-    })
+      off_ms: off === null ? null : round(off.ms),
+    }
+    const receipt = receiptOf(node, operation, app, release, figures, off?.cut)
     const from = operation.previous === null ? '' : `, ${named(operation.previous)} before`
     const text = `${app} ${named(release)} is live${from}`
     node.store.operations.end(operation.id, 'done', text, receipt)
@@ -138,10 +150,11 @@ export function receiptOf(
   app: string,
   release: ReleaseNumber,
   cutover: Receipt['cutover'],
+  cut = 0,
 ): Receipt {
   const record = findRelease(node.store.apps.state(app), release)
   // An app whose first deploy was cut short may have none.
-  const ports = record === null ? [] : node.store.apps.config(app, release).config.ports
+  const config = record === null ? null : node.store.apps.config(app, release).config
   const left = previous === null || previous === release ? null : runningOf(node, app, previous)
   return {
     schema,
@@ -149,17 +162,17 @@ export function receiptOf(
     kind,
     release,
     previous: previous === release ? null : previous,
-    strategy: 'steer',
+    strategy: config === null ? 'steer' : strategyOf(config),
     state: record?.state ?? 'retired',
     label: record?.label ?? null,
-    ports: ports.map(({ port }) => port),
+    ports: (config?.ports ?? []).map(({ port }) => port),
     cutover,
     steps: steps.done.map((step) => ({ ...step, ms: round(step.ms) })),
     accepted: Object.fromEntries(
       allRunning(node, app).map((one) => [named(one.release), node.steering().accepted(one.ref)]),
     ),
     remaining: left === null ? 0 : openConnections(node, left),
-    lost: { listen_drops: droppedSince(drops, dropsAt(listenedPorts(node, app))), cut: 0 },
+    lost: { listen_drops: droppedSince(drops, dropsAt(listenedPorts(node, app))), cut },
     warnings: steps.warnings,
     started,
     by,

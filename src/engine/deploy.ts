@@ -4,6 +4,7 @@ import type { AppConfig } from '../core/app-config.ts'
 import { nextRelease } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { failure } from '../core/errors.ts'
+import { strategyOf } from '../core/strategy.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { describeExit } from '../linux/process.ts'
 import { ownerOf, resolveUser, type User } from '../linux/users.ts'
@@ -39,7 +40,7 @@ export async function deploy(
   if (problem !== null) throw await problemIn(request.directory, problem)
   await requireFree(node, config)
 
-  const shortOfMemory = requireMemory(node, config.app)
+  const shortOfMemory = strategyOf(config) === 'stop-start' ? null : requireMemory(node, config.app)
 
   // Whoever wants it to end is heard once it is written down: then what became of it is told.
   const label = request.label ?? (await commitOf(request.directory))

@@ -9,6 +9,7 @@ import type { Operation } from './cutover.ts'
 import { explain, reasonOf } from './failed-message.ts'
 import type { Node } from './node.ts'
 import { releasePorts } from './release-ports.ts'
+import { type Former, giveBack } from './stop-former.ts'
 
 export interface GivenUp {
   readonly app: AppName
@@ -21,6 +22,8 @@ export interface GivenUp {
   readonly leftOut: readonly LeftOut[]
   /** Its files go too: it was never live. */
   readonly files: boolean
+  /** The release that was ended before, and is to serve again; null if none was. */
+  readonly former: Former | null
 }
 
 /**
@@ -28,14 +31,16 @@ export interface GivenUp {
  * @returns the error for whoever asked
  */
 export async function giveUp(node: Node, given: GivenUp): Promise<unknown> {
-  const { app, release, operation, error, deployTimeoutMs, signal, leftOut, files } = given
+  const { app, release, operation, error, deployTimeoutMs, signal, leftOut, files, former } = given
   const { failed: step } = operation.steps
   const aborted = signal.aborted ? String(signal.reason?.message) : null
   const state = node.store.apps.state(app)
   const isWritten = activeOf(state)?.number === release
+  if (former !== null && !isWritten) await cleanUp(node, app, release, { files })
+  const back = former === null || isWritten ? null : await giveBack(node, app, former, operation)
   const explained = isWritten
     ? notTold(app, release, error)
-    : await explain(node, { app, release, step, error, deployTimeoutMs, aborted, leftOut })
+    : afterBack(back, await explain(node, { app, release, step, error, deployTimeoutMs, aborted, leftOut }))
   const reason = reasonOf(explained, error)
   if (!isWritten) {
     const record = findRelease(state, release)
@@ -49,6 +54,19 @@ export async function giveUp(node: Node, given: GivenUp): Promise<unknown> {
   node.store.events.add(`${operation.kind}-failed`, reason, app, release)
   return explained
 }
+
+/** Clients noticed that it was tried. */
+const afterBack = (back: string | null, error: unknown): unknown =>
+  back !== null && error instanceof CutoverError
+    ? new CutoverError(
+        'given-back',
+        error.message.replace(/(?=\n|$)/, () => ` ${back}`),
+        {
+          details: error.details,
+          cause: error,
+        },
+      )
+    : error
 
 /** It was written down as active, and the kernel refused to be told. */
 const notTold = (app: AppName, release: ReleaseNumber, error: unknown): CutoverError =>

@@ -8,6 +8,7 @@ import { bringUp, type Proven } from './bring-up.ts'
 import { cutOverStep, endOperation, type Operation } from './cutover.ts'
 import { giveUp } from './give-up.ts'
 import { type Node, now } from './node.ts'
+import { type Former, offOf, stopFormer } from './stop-former.ts'
 
 export interface NewRelease {
   readonly config: AppConfig
@@ -39,21 +40,24 @@ export async function goLive(
 ): Promise<Receipt> {
   const { app, deployTimeoutMs } = config
   const leftOut: LeftOut[] = []
+  let former: Former | null = null
   let live: { readonly proven: Proven; readonly us: number }
   try {
     await make(leftOut)
     // A power cut must not leave half of what is written down as live.
     const onDisk = node.files.toDisk(node.home.release(app, release))
     onDisk.catch(() => {})
+    former = await stopFormer(node, app, release, operation, signal)
     const proven = await bringUp(node, { app, release, steps: operation.steps, signal })
     await onDisk
-    const event = { type: 'cutover', kind: 'deploy', release, at: now() } as const
+    const event = { type: 'cutover', kind: 'deploy', release, formerEnded: former !== null, at: now() } as const
     live = { proven, us: (await cutOverStep(node, operation, proven, event, signal)).us }
   } catch (error) {
-    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, signal, leftOut, files: true })
+    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, signal, leftOut, files: true, former })
   }
+  const off = offOf(former)
   if (live.proven.http === true) node.store.apps.speaksHttp(app)
-  return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs })
+  return endOperation(node, operation, live.proven.running, { us: live.us, readyMs: live.proven.readyMs, off })
 }
 
 /** `412 files, 18 MB` */

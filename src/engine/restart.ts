@@ -13,6 +13,7 @@ import { requireMemory } from './memory-room.ts'
 import { copiedText, goLive, stage } from './new-release.ts'
 import type { Node } from './node.ts'
 import { createSteps } from './steps.ts'
+import { runsAlone } from './stop-former.ts'
 
 /**
  * Neither `build` nor `release` runs. The release that was active stands by, as after a deploy.
@@ -30,7 +31,7 @@ export async function restart(
   const active = activeOf(state)
   if (active === null) throw refusal(`${app} has no live release: deploy it first.`)
   if (state.stopped) throw refusal(`${app} is stopped. To start it again: cutover start ${app}`)
-  const shortOfMemory = requireMemory(node, app)
+  const shortOfMemory = runsAlone(node, app, active.number) ? null : requireMemory(node, app)
   const release = nextRelease(state)
   lock.isFor(`the restart as ${named(release)}`)
   const steps = createSteps(report)

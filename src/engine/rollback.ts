@@ -10,6 +10,7 @@ import { listensEverywhere } from './listening.ts'
 import { type Node, now, type Running, runningOf } from './node.ts'
 import { retire } from './settle.ts'
 import { createSteps, type Steps } from './steps.ts'
+import { type Former, offOf, stopFormer } from './stop-former.ts'
 
 /**
  * Goes back, with exactly the meaning that the core's decision gives it.
@@ -30,20 +31,33 @@ export async function rollback(
   report({ type: 'release', app, release, label })
   const steps = createSteps(report)
   const operation = beginOperation(node, { app, release, kind: 'rollback', step: 'start', by, steps })
-  const event = { type: 'cutover', kind: 'rollback', release, by: by.name, at: now() } as const
+  let former: Former | null = null
   let live: { readonly running: Running; readonly readyMs: number; readonly us: number }
   node.wanted.set(app, release)
   try {
+    former = await stopFormer(node, app, release, operation, signal)
     const ready = awakeStandby(node, app, release) ?? (await startAgain(node, app, release, steps, signal))
+    const formerEnded = former !== null
+    const event = { type: 'cutover', kind: 'rollback', release, by: by.name, formerEnded, at: now() } as const
     const { us } = await cutOverStep(node, operation, ready, event, signal)
     live = { ...ready, us }
   } catch (error) {
     const { deployTimeoutMs } = node.store.apps.config(app, release).config
-    throw await giveUp(node, { app, release, operation, error, deployTimeoutMs, signal, leftOut: [], files: false })
+    throw await giveUp(node, {
+      app,
+      release,
+      operation,
+      error,
+      deployTimeoutMs,
+      signal,
+      leftOut: [],
+      files: false,
+      former,
+    })
   } finally {
     node.wanted.delete(app)
   }
-  return endOperation(node, operation, live.running, live)
+  return endOperation(node, operation, live.running, { ...live, off: offOf(former) })
 }
 
 type Ready = Pick<Proven, 'running' | 'readyMs' | 'requireSound'>

@@ -2,6 +2,7 @@
 import { type AppState, activeOf, type ReleaseRecord } from '../core/app.ts'
 import type { AppStatus, ReleaseStatus } from '../core/documents.ts'
 import { isAtRest, isStandingBy } from '../core/states.ts'
+import { strategyOf } from '../core/strategy.ts'
 import type { AppName } from '../core/words.ts'
 import type { Worker } from '../instances/instance.ts'
 import { processMemory } from '../linux/proc.ts'
@@ -35,12 +36,13 @@ export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
 
   const appStatus = (app: App, all: readonly TcpSocket[]): AppStatus => {
     const state = node.store.apps.state(app.name)
+    const active = activeOf(state)
     return {
       app: app.name,
       stopped: state.stopped,
       ports: portsOf(node, app, state),
-      strategy: 'steer',
-      active: activeOf(state)?.number ?? null,
+      strategy: active === null ? 'steer' : strategyOf(node.store.apps.config(app.name, active.number).config),
+      active: active?.number ?? null,
       standby: state.releases.filter((release) => isStandingBy(release.state)).map(({ number }) => number),
       releases: state.releases
         .filter((release) => !isAtRest(release.state) || release === state.releases.at(-1))

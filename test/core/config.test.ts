@@ -7,6 +7,7 @@ import type { AppConfig } from '../../src/core/app-config.ts'
 import { parseConfig } from '../../src/core/config.ts'
 import { writtenConfig } from '../../src/core/config-written.ts'
 import { CutoverError } from '../../src/core/errors.ts'
+import { strategyOf } from '../../src/core/strategy.ts'
 
 const least = 'app: shop\nrun: node server.js\nport: 8080\n'
 
@@ -53,6 +54,7 @@ test('app, run and port are enough, and all else has the defaults of the contrac
     envFiles: [],
     user: null,
     strategy: 'auto',
+    exclusive: false,
     health: { kind: 'auto', intervalMs: 1000, timeoutMs: 2000, healthy: 2, unhealthy: 3 },
     warmup: [],
     deployTimeoutMs: 30_000,
@@ -162,7 +164,6 @@ test('an unknown key is refused with its line and the nearest known one', () => 
 test('what the contract has and is not built yet is refused as that, even where it says what would be so anyway', () => {
   const later = [
     'processes: {}',
-    'exclusive: false',
     'linger:',
     'bake: {for: 60s}',
     'failover: never',
@@ -173,7 +174,6 @@ test('what the contract has and is not built yet is refused as that, even where 
     'standby: {mode: stopped}',
     'strategy: share',
     'strategy: late-bind',
-    'strategy: stop-start',
     'strategy: balancer',
     'strategy: tomcat',
     'bind: intercept',
@@ -186,6 +186,13 @@ test('what the contract has and is not built yet is refused as that, even where 
   }
   const ports = 'app: shop\nrun: x\nports:\n  - port: 53\n    protocol: udp'
   assert.deepEqual(problems(ports), ['5: ports[0].protocol: udp is not built yet; possible now: tcp'])
+})
+
+test('an app that must never run twice is stopped before it is started, unless the config says another thing', () => {
+  assert.equal(strategyOf(parse(least)), 'steer')
+  assert.equal(strategyOf(parse(`${least}exclusive: true\n`)), 'stop-start')
+  assert.equal(strategyOf(parse(`${least}strategy: stop-start\n`)), 'stop-start')
+  assert.match(problems(`${least}strategy: steer\nexclusive: true\n`)[0] ?? '', /^5: exclusive: steer runs two/)
 })
 
 test('all problems are told at once, each with its line and what was expected', () => {

@@ -124,7 +124,7 @@ const receiptOf = (kind: Receipt['kind'], app: string, by: Actor): Receipt => ({
   state: 'active',
   label: 'a1b2c3d',
   ports: [8080],
-  cutover: { switch_us: 5, ready_ms: 900, total_ms: 5210 },
+  cutover: { switch_us: 5, ready_ms: 900, total_ms: 5210, off_ms: null },
   steps: [{ step: 'copy', ms: 104, text: '412 files, 18 MB' }],
   accepted: { v4: 1204 },
   remaining: 14,
