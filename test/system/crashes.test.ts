@@ -72,7 +72,10 @@ test('a release that crashes after it went live is started again with growing de
   assert.match(noted[0]?.text ?? '', /worker 1 of shop v1 \(pid \d+\) exited with code 1; it is started again at once/)
 
   const broken = await errorOf(node.deploy(shopFolder(t, { server: 'process.exit(5)', config: 'hold: 1m' })))
-  assert.match(broken.message, /exited with code 5.*(Traffic is on v1, as before|v1 is the live release and does not listen)/)
+  assert.match(
+    broken.message,
+    /exited with code 5.*(Traffic is on v1, as before|v1 is the live release and does not listen)/,
+  )
 
   const { previous } = await node.deploy(shopFolder(t, { config: 'hold: 1m' }))
   assert.equal(previous, 1)
