@@ -18,6 +18,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   start: { summary: 'start a stopped app again', load: () => import('./commands/start.ts') },
   remove: { summary: 'end an app for good and give its ports back', load: () => import('./commands/remove.ts') },
   doctor: { summary: 'try what works on this machine', load: () => import('./commands/doctor.ts') },
+  init: { summary: 'write a cutover.yaml for the app in a folder', load: () => import('./commands/init.ts') },
   validate: { summary: 'check a cutover.yaml', load: () => import('./commands/validate.ts') },
   config: { summary: 'what a cutover.yaml means, with every default', load: () => import('./commands/config.ts') },
   daemon: { summary: 'run the daemon, or stop it', load: () => import('./commands/daemon.ts') },
@@ -25,13 +26,4 @@ export const commands: Readonly<Record<string, Entry>> = {
 }
 
 /** Commands that Cutover will have: refused until then, in so many words. */
-export const notBuiltYet: readonly string[] = [
-  'promote',
-  'canary',
-  'abort',
-  'drain',
-  'pause',
-  'resume',
-  'maintenance',
-  'init',
-]
+export const notBuiltYet: readonly string[] = ['promote', 'canary', 'abort', 'drain', 'pause', 'resume', 'maintenance']

@@ -33,7 +33,7 @@ export const textIn = (directory: string): Promise<string> =>
 
 function unreadable(directory: string, { code, message }: NodeJS.ErrnoException): string {
   if (code === 'ENOENT') {
-    return `There is no ${configName} in ${directory}. Go to the app's folder, or write one: app, run and port are enough.`
+    return `There is no ${configName} in ${directory}. Go to the app's folder, or write one: app, run and port are enough, and cutover init guesses them.`
   }
   const why = code === 'EACCES' ? 'no permission' : (code ?? message)
   return `${join(directory, configName)} cannot be read: ${why}.`

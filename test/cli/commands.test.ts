@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { commands, notBuiltYet } from '../../src/cli/commands.ts'
@@ -126,6 +126,48 @@ test('config shows what a cutover.yaml means, and no value of its env', slow, as
   assert.deepEqual([config.hold, config.env], ['5s', { TOKEN: '(hidden)' }])
   assert.match((await cutover(['config'], { home: at, cwd: at })).stdout, /^app: shop\nrun:\n {2}- node\n/)
 })
+
+test(
+  'init writes a cutover.yaml for what it finds, says from what, and leaves one alone that is there',
+  slow,
+  async (t) => {
+    const { home: at } = temporaryHome(t)
+    const [shop, other, empty] = ['shop', 'other', 'empty'].map((name) => join(at, name)) as [string, string, string]
+    for (const folder of [shop, other, empty]) mkdirSync(folder, { recursive: true })
+    for (const folder of [shop, other]) writeFileSync(join(folder, 'server.js'), 'app.listen(8123)\n')
+    writeFileSync(join(shop, 'package.json'), '{"scripts": {"start": "node server.js"}}')
+    writeFileSync(join(other, 'Procfile'), 'web: node server.js\n')
+
+    const { code, stdout } = await cutover(['init'], { home: at, cwd: shop })
+    assert.equal(code, 0)
+    assert.equal(
+      stdout,
+      [
+        `${join(shop, 'cutover.yaml')} is written: shop, a Node server.`,
+        "  app   shop            the folder's name",
+        '  run   node server.js  package.json, scripts.start',
+        '  port  8123            server.js: listen(8123',
+        'Look it through, then: cutover deploy',
+        '',
+      ].join('\n'),
+    )
+    assert.equal((await cutover(['validate', shop], { home: at })).stdout, 'cutover.yaml is right: shop on :8123.\n')
+
+    const { stdout: document } = await cutover(['init', other, '--json'], { home: at })
+    const { schema, file, guessed, config } = JSON.parse(document)
+    assert.deepEqual([schema, file], [1, join(other, 'cutover.yaml')])
+    assert.deepEqual(guessed[1], { key: 'run', value: 'node server.js', from: 'Procfile, web' })
+    assert.equal(readFileSync(file, 'utf8'), config)
+
+    const again = await cutover(['init', other], { home: at })
+    assert.equal(again.code, 4)
+    assert.match(again.stderr, /is there already/)
+    assert.equal(readFileSync(file, 'utf8'), config)
+    const nothing = await cutover(['init', empty], { home: at })
+    assert.equal(nothing.code, 2)
+    assert.match(nothing.stderr, /Nothing in .* says how the app is started/)
+  },
+)
 
 test('every command has help with examples', slow, async (t) => {
   const { home: at } = temporaryHome(t)

@@ -31,7 +31,7 @@ const commands = [
   'version',
   'help',
 ]
-const later = ['promote', 'canary', 'abort', 'restart', 'pause', 'config', 'init']
+const later = ['promote', 'canary', 'abort', 'restart', 'pause', 'config']
 
 const word = fc.oneof(
   fc.constantFrom('shop', 'deploys', 'fails', 'busy'),
