@@ -69,4 +69,4 @@ function jarOf(pom: string): string | null {
 }
 
 const textOf = (xml: string, tag: string): string | null =>
-  new RegExp(`<${tag}>\\s*([^<]*?)\\s*</${tag}>`).exec(xml)?.[1] ?? null
+  new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(xml)?.[1]?.trim() || null

@@ -31,7 +31,7 @@ export function packageOf({ texts }: Folder): Package | null {
 
 export function guessNode(folder: Folder): Start | null {
   const from = packageOf(folder)
-  if (from === null) return null
+  if (from === null) return lonely(folder)
   const framework = standalone(folder, from)
   if (framework) return framework
   const start = startScript(from) ?? mainFile(folder, from)
@@ -49,6 +49,14 @@ export function guessNode(folder: Folder): Start | null {
     build: built(folder, from, { withDevelopment: 'NODE_ENV' in env }),
     env: Object.keys(env).length > 0 ? guessed(env, start.from) : null,
   }
+}
+
+/** A server without a package.json. */
+function lonely(folder: Folder): Start | null {
+  const main = nodeMains.find((name) => /\b(listen|serve)\(/.test(folder.texts[name] ?? ''))
+  if (main === undefined) return null
+  const port = portOf(folder, { command: null, files: [main], usual: 3000, of: 'Node' })
+  return { what: 'a Node server', run: guessed(['node', main], main), port }
 }
 
 /** Files that a Node server's folder often begins with. */
@@ -129,7 +137,10 @@ function vitePreview(folder: Folder, from: Package): Start {
     run: guessed(words, 'package.json: vite, and no script "start"'),
     port,
     build: built(folder, from, { withDevelopment: false }),
-    hints: ['vite preview is a small server of files; with many visitors nginx or Caddy is the better one.'],
+    hints: [
+      'vite preview is a small server of files; with many visitors nginx or Caddy is the better one.',
+      'It answers by the name of a host only if preview.allowedHosts in the vite.config has that name.',
+    ],
   }
 }
 

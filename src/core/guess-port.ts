@@ -8,6 +8,7 @@ const inSources: readonly RegExp[] = [
   /\bPORT['"\])]*\s*(?:or|orelse)\s*['"]?(\d{2,5})\b/,
   /\blisten\(\s*['"]?(\d{2,5})\b/,
   /\b(?:ListenAndServe(?:TLS)?|Run|Start|Listen)\(\s*(?:"tcp"\s*,\s*)?"[\w.]*:(\d{2,5})"/,
+  /\(\s*['"](?:[\d.]+|localhost|::)?['"]\s*,\s*(\d{2,5})\s*\)/,
   /\bAddr:\s*"[\w.]*:(\d{2,5})"/,
   /\b(?:port|PORT)\s*(?::=|[:=])\s*['"]?(\d{2,5})\b/,
 ]
@@ -21,12 +22,12 @@ const inCommands: readonly RegExp[] = [
 ]
 
 /** The port, and the piece of the text that says it. A line that is a comment does not count. */
-export const portInSource = (text: string) => find(inSources, text.replace(/^\s*(\/\/|#|\*).*$/gm, ''))
+export const portInSource = (text: string) => find(inSources, text.replace(/^[ \t]*(\/\/|#|\*).*$/gm, ''))
 
 export const portInCommand = (text: string) => find(inCommands, text)
 
 /** `EXPOSE 8080/tcp` */
-export const exposedPort = (dockerfile: string) => find([/^\s*EXPOSE\s+(\d{2,5})\b/im], dockerfile)
+export const exposedPort = (dockerfile: string) => find([/^[ \t]*EXPOSE\s+(\d{2,5})\b/im], dockerfile)
 
 /**
  * The port of an app: what its command says, else its `.env`, its own files, its Dockerfile, else what is usual.

@@ -1,6 +1,6 @@
 /** How a Python server is started. */
 import { inTurn } from './guess-command.ts'
-import { type Folder, firstOf, type Guessed, guessed, type Start } from './guess-folder.ts'
+import { type Folder, firstIn, firstOf, type Guessed, guessed, type Start } from './guess-folder.ts'
 import { portOf } from './guess-port.ts'
 
 export const pythonMains = [
@@ -31,16 +31,11 @@ export function guessDjango(folder: Folder): Start | null {
   }
 }
 
-/** An app whose file makes one of the frameworks that are known here, or which is a server by itself. */
+/** An app by the object that a server of Python's is told to call, or a file that is a server by itself. */
 export function guessPython(folder: Folder): Start | null {
-  for (const file of [...pythonMains, ...Object.keys(folder.texts).filter((name) => name.endsWith('.py'))]) {
-    const text = folder.texts[file]
-    const [, variable, framework = ''] =
-      /^(\w+)(?:\s*:\s*\w+)?\s*=\s*(?:\w+\.)?(Flask|FastAPI|Starlette|Quart|Bottle|get_wsgi_application|get_asgi_application)\(/m.exec(
-        text ?? '',
-      ) ?? []
-    if (variable !== undefined) return application(folder, file, variable, framework)
-  }
+  const others = Object.keys(folder.texts).filter((name) => name.endsWith('.py'))
+  const application = firstIn(folder, [...pythonMains, ...others], applicationIn)
+  if (application) return served(folder, application.file, application.value)
   const main = firstOf(folder, pythonMains)
   const isServer = /\b(serve_forever|run_forever|run_app|uvicorn\.run|listen)\(/.test(folder.texts[main ?? ''] ?? '')
   if (main === null || !isServer) return null
@@ -53,15 +48,37 @@ export function guessPython(folder: Folder): Start | null {
   }
 }
 
-function application(folder: Folder, file: string, variable: string, framework: string): Start {
-  const isAsync = ['FastAPI', 'Starlette', 'Quart', 'get_asgi_application'].includes(framework)
-  const packages = packagesWith(folder, isAsync ? 'uvicorn' : 'gunicorn')
-  const from = `${file}: ${variable} = ${framework}(`
-  const port = portOf(folder, { command: null, files: [file], usual: 8000, of: isAsync ? 'uvicorn' : 'gunicorn' })
+interface Application {
+  readonly variable: string
+  readonly what: string
+  readonly isAsync: boolean
+  /** The piece of the text that says it. */
+  readonly said: string
+}
+
+const makers =
+  /^(\w+)(?:\s*:\s*\w+)?\s*=\s*(?:\w+\.)?(Flask|FastAPI|Starlette|Quart|Bottle|get_wsgi_application|get_asgi_application)\(/m
+
+function applicationIn(text: string): Application | null {
+  const [made, variable, maker] = makers.exec(text) ?? []
+  if (made !== undefined && variable !== undefined && maker !== undefined) {
+    const isAsync = ['FastAPI', 'Starlette', 'Quart', 'get_asgi_application'].includes(maker)
+    return { variable, what: maker.startsWith('get_') ? 'a Python app' : `a ${maker} app`, isAsync, said: made }
+  }
+  const [plain, isAsync, name] = /^(async )?def (\w+)\((?:environ|scope)\b/m.exec(text) ?? []
+  if (plain === undefined || name === undefined) return null
+  return { variable: name, what: isAsync ? 'an ASGI app' : 'a WSGI app', isAsync: isAsync !== undefined, said: plain }
+}
+
+function served(folder: Folder, file: string, { variable, what, isAsync, said }: Application): Start {
+  const server = isAsync ? 'uvicorn' : 'gunicorn'
+  const packages = packagesWith(folder, server)
+  const from = `${file}: ${said}`
+  const port = portOf(folder, { command: null, files: [file], usual: 8000, of: server })
   const name = `${file.replace(/\.py$/, '').replaceAll('/', '.')}:${variable}`
   const words = ['-m', 'uvicorn', name, '--host', '0.0.0.0', '--port', String(port.value)]
   return {
-    what: /^get_/.test(framework) ? 'a Python app' : `a ${framework} app`,
+    what,
     run: isAsync ? guessed([packages.python, ...words], from) : gunicorn(packages, name, port.value, from),
     port,
     ...packages.keys,

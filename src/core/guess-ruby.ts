@@ -11,7 +11,7 @@ export const rubyMains = ['app.rb', 'main.rb', 'server.rb', pumaConfig, routes]
 export function guessRuby(folder: Folder): Start | null {
   const gems = folder.texts.Gemfile
   const bundled = gems === undefined ? [] : ['bundle', 'exec']
-  const isRails = gems !== undefined && /^\s*gem\s*\(?\s*['"]rails['"]/m.test(gems)
+  const isRails = gems !== undefined && /^[ \t]*gem\s*\(?\s*['"]rails['"]/m.test(gems)
   const build = gems === undefined ? null : guessed(inTurn(...made(gems)), 'Gemfile')
   if (folder.names.has('config.ru')) {
     const usual = isRails ? 3000 : 9292

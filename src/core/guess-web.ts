@@ -16,11 +16,11 @@ export function guessPhp(folder: Folder): Start | null {
       ? guessed(inTurn('composer install --no-dev --no-interaction'), 'composer.json; there is no vendor to be copied')
       : null,
     env: guessed({ PHP_CLI_SERVER_WORKERS: '8' }, 'without it PHP answers one request at a time'),
+    // It hands out every file below its root; env_file is read from the app's own folder.
+    ignore: root === '.' && folder.names.has('.env') ? guessed(['.env'], 'php -S would hand it out') : null,
     hints: [
       "PHP's own server is a small one; with many visitors FrankenPHP, or nginx with php-fpm, is the better one.",
-      ...(root === '.'
-        ? ['It hands out every file of this folder: keep secrets elsewhere, or the pages in public/.']
-        : []),
+      ...(root === '.' ? ['It hands out every file of this folder: keep secrets elsewhere, or pages in public/.'] : []),
     ],
   }
 }
@@ -28,8 +28,8 @@ export function guessPhp(folder: Folder): Start | null {
 export function guessCaddy(folder: Folder): Start | null {
   const text = folder.texts.Caddyfile
   if (text === undefined) return null
-  const said = /^\s*(?:https?:\/\/)?[\w.*-]*:(?:\/\/)?:?(\d{2,5})\b/m.exec(text.replace(/^\s*#.*$/gm, ''))
-  const isPlain = /^\s*http:\/\//m.test(text)
+  const said = /^[ \t]*(?:https?:\/\/)?[\w.*-]*:(?:\/\/)?:?(\d{2,5})\b/m.exec(text.replace(/^[ \t]*#.*$/gm, ''))
+  const isPlain = /^[ \t]*http:\/\//m.test(text)
   return {
     what: 'Caddy',
     run: guessed(['caddy', 'run', '--config', 'Caddyfile', '--adapter', 'caddyfile'], 'Caddyfile'),

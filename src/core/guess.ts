@@ -30,7 +30,7 @@ export const filesToRead: readonly string[] = [
 export function namedFiles(folder: Folder): readonly string[] {
   const from = packageOf(folder)
   const { Procfile = '', Dockerfile = '' } = folder.texts
-  const said = [from?.main, from?.scripts.start, Procfile, ...(Dockerfile.match(/^\s*(CMD|ENTRYPOINT).*$/gim) ?? [])]
+  const said = [from?.main, from?.scripts.start, Procfile, ...(Dockerfile.match(/^[ \t]*(CMD|ENTRYPOINT).*$/gim) ?? [])]
   const words = said.flatMap((text) => (text ?? '').split(/[\s"',[\]]+/)).map((word) => word.replace(/^\.\//, ''))
   const inside = words.filter(
     (word) => /^\w[\w./-]*\.(js|mjs|cjs|ts|py|rb)$|^bin\/www$/.test(word) && !/\.\./.test(word),

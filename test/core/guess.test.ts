@@ -153,6 +153,33 @@ const cases: readonly Case[] = [
     others: { shared: ['db.sqlite3'] },
   },
   {
+    title: 'plain WSGI on the packages of the machine',
+    files: { 'app.py': 'def application(environ, start_response):\n' },
+    run: ['python3', '-m', 'gunicorn', '--bind', '0.0.0.0:8000', '--workers', '2', 'app:application'],
+    port: 8000,
+    build: null,
+  },
+  {
+    title: 'plain ASGI',
+    files: { 'app.py': 'async def app(scope, receive, send):\n' },
+    run: ['python3', '-m', 'uvicorn', 'app:app', '--host', '0.0.0.0', '--port', '8000'],
+    port: 8000,
+    build: null,
+  },
+  {
+    title: 'a Python file that is a server by itself',
+    files: { 'server.py': 'Server(("0.0.0.0", 8081), Handler).serve_forever()' },
+    run: ['python3', 'server.py'],
+    port: 8081,
+  },
+  {
+    title: 'a Node file without a package.json',
+    files: { 'server.mjs': 'server.listen(8080, () => {})' },
+    run: ['node', 'server.mjs'],
+    port: 8080,
+    build: null,
+  },
+  {
     title: 'Rails',
     files: {
       Gemfile: rails,
@@ -214,10 +241,10 @@ const cases: readonly Case[] = [
   { title: 'a jar', files: { 'my shop.jar': null }, run: ['java', '-jar', 'my shop.jar'], port: 8080, build: null },
   {
     title: 'PHP',
-    files: { 'index.php': null },
+    files: { 'index.php': null, '.env': 'PORT=8000\n' },
     run: ['php', '-S', '0.0.0.0:8000', '-t', '.'],
     port: 8000,
-    others: { env: { PHP_CLI_SERVER_WORKERS: '8' } },
+    others: { env: { PHP_CLI_SERVER_WORKERS: '8' }, env_file: '.env', ignore: ['.env'] },
   },
   {
     title: 'Caddy',

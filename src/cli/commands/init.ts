@@ -47,7 +47,7 @@ async function init(named: string, { json }: { readonly json?: boolean }): Promi
 const shown = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
 
 /** Files that are larger, or cannot be read, are not looked at. */
-const mostRead = 262_144
+const mostRead = 131_072
 
 /** What a guess is made from. @throws CutoverError `usage` if the folder cannot be listed */
 async function look(directory: string): Promise<Folder> {
