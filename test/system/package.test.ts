@@ -28,7 +28,8 @@ test('a package holds plain JavaScript and the kernel programs, and depends on k
     inside.filter((name) => name.endsWith('.ts')),
     [],
   )
-  assert.ok(inside.includes('dist/bpf/lookup.o') && inside.includes('docs/cutover.schema.json'))
+  for (const file of ['dist/bpf/lookup.o', 'docs/cutover.schema.json', 'packaging/cutover.service'])
+    assert.ok(inside.includes(file), file)
   assert.deepEqual(
     readdirSync(join(folder, 'node_modules')).filter((name) => !name.startsWith('.')),
     ['@koromix', 'cutover', 'koffi'],
