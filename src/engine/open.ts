@@ -2,7 +2,7 @@
 import { refusal } from '../core/errors.ts'
 import { openHome } from '../store/home.ts'
 import { deploy } from './deploy.ts'
-import { doctor } from './doctor.ts'
+import { doctor } from './doctor/doctor.ts'
 import type { Engine, Log } from './engine.ts'
 import { logLines } from './logs.ts'
 import { createNode } from './node.ts'

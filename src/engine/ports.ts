@@ -75,6 +75,31 @@ export function alsoListening(node: Node, app: AppName, ports: readonly number[]
   return others.length === 0 ? '' : `; ${others.join('; ')}`
 }
 
+/** Somebody who listens on a port of an app. */
+export interface PortHolder {
+  /** As in `shop v3 (pid 4711)`. */
+  readonly holder: string
+  readonly address: string
+  readonly port: number
+  /** The app's, somebody's whom it does not meet, or somebody's who stands where the app is reached. */
+  readonly whose: 'own' | 'other' | 'in the way'
+}
+
+/** Who has the ports of an app that is live, or stopped: its releases, Cutover for it, and others. */
+export async function portHolders(node: Node, app: AppName): Promise<PortHolder[]> {
+  const ports = [...presentPorts(node, app)]
+  const foreign = new Set((await lastingForeigners(node, app, ports)).map(({ cookie }) => cookie))
+  const all = listenersOn(ports)
+  const own = all.filter(({ cookie }) => !foreign.has(cookie)).map(standingOf)
+  const isInTheWay = (socket: TcpSocket) => isAnyAddress(socket.localAddress) || own.some((one) => overlap(one, socket))
+  return all.map((socket) => ({
+    holder: holderName(node, socket),
+    address: socket.localAddress,
+    port: socket.localPort,
+    whose: !foreign.has(socket.cookie) ? 'own' : isInTheWay(socket) ? 'in the way' : 'other',
+  }))
+}
+
 const looks = 3
 const betweenLooksMs = 10
 
@@ -118,6 +143,13 @@ type Reach = Pick<Listener, 'port' | 'family' | 'address' | 'v6only'>
 /** The address that the config declares, as if the app listened there itself. */
 const wish = ({ port, address }: PortSpec): Reach[] =>
   address === null ? [] : [{ port, family: address.includes(':') ? 'ipv6' : 'ipv4', address, v6only: false }]
+
+const standingOf = ({ localPort, localAddress, family, v6only }: TcpSocket): Reach => ({
+  port: localPort,
+  address: localAddress,
+  family,
+  v6only,
+})
 
 function overlap(own: Reach, other: TcpSocket): boolean {
   if (own.port !== other.localPort) return false

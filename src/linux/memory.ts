@@ -25,6 +25,13 @@ export function freeMemory(cgroup: string): FreeMemory {
   return [machine, ...limits].reduce((least, one) => (one.bytes < least.bytes ? one : least))
 }
 
+/** Swap of the machine, in bytes. */
+export function swapMemory(): { readonly total: number; readonly free: number } {
+  const info = fields(readFileSync('/proc/meminfo', 'utf8'))
+  const bytes = (name: string) => (info.get(`${name}:`) ?? 0) * 1024
+  return { total: bytes('SwapTotal'), free: bytes('SwapFree') }
+}
+
 /** What the limit of this very cgroup leaves; null if it has none. */
 function leftIn(directory: string): number | null {
   const limit = number(directory, 'memory.max') ?? number(directory, 'memory.limit_in_bytes')

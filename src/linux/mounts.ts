@@ -1,5 +1,5 @@
 /** The bpf file system, in which programs and maps outlive the process that loaded them. See mount(2), umount2(2), proc_pid_mounts(5). */
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import { attempt, SystemError, syscall } from './ffi.ts'
 
 /** The first of the directories on which a bpffs is mounted, or null. */
@@ -33,6 +33,20 @@ export function unmount(directory: string): void {
   if (result >= 0) return
   const error = new SystemError('umount2', -result, directory)
   if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error
+}
+
+/**
+ * Whether process 1 finds the same file system there, as it does where both are in one mount namespace, or where it was mounted before they parted.
+ * Another process is looked into by whoever may trace it only: see mount_namespaces(7), ptrace(2).
+ */
+export function isSeenByInit(directory: string): 'same namespace' | 'seen' | 'unseen' | 'unknown' {
+  try {
+    if (readlinkSync('/proc/1/ns/mnt') === readlinkSync('/proc/self/ns/mnt')) return 'same namespace'
+    const theirs = statSync(`/proc/1/root${directory}`, { throwIfNoEntry: false })
+    return theirs?.dev === statSync(directory).dev ? 'seen' : 'unseen'
+  } catch {
+    return 'unknown'
+  }
 }
 
 /** MS_NOSUID | MS_NODEV | MS_NOEXEC */
