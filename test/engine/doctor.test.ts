@@ -51,11 +51,11 @@ test('each thing is looked at, and nothing is left of it where no app is', { ski
   assert.equal(existsSync(cgroup), false)
 })
 
-test('what has the ports of an app is named, and no program beside it is taken for one in the way', {
+test('whoever has the ports of an app is named, live and stopped', {
   skip: asRoot,
 }, async (t) => {
   const { engine, deploy } = await inProcess(t)
-  await deploy(appFolder(t, {}, {}))
+  await deploy(appFolder(t))
   const own = await found(engine, 'ports of example-node')
   assert.ok(own.ok, own.text)
   assert.match(own.text, /example-node v1 \(pid \d+\) listens on \S+, port 8080/)

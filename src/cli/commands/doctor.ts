@@ -7,7 +7,9 @@ import { printable } from '../text.ts'
 
 export const command = (): Command =>
   new Command('doctor')
-    .description('Tries what Cutover needs of this machine, and says which strategy works here and what is missing.')
+    .description(
+      'Tries what Cutover needs of this machine, and says which strategy works here, what is missing or in the way, and what to do.',
+    )
     .addOption(jsonOption())
     .addHelpText('after', '\nExamples:\n  cutover doctor\n  cutover doctor --json')
     .action(doctor)

@@ -16,7 +16,12 @@ import { fine, tried, wrong } from './check.ts'
 /** A bpffs in a mount namespace of the daemon's own goes with it, and what is pinned there with the bpffs. */
 export function bpffsOf({ home }: Node): DoctorCheck {
   const pins = foundPins(home)
-  if (pins === null) return wrong('bpffs', 'nothing could be pinned', 'Mount one: mount -t bpf bpf /sys/fs/bpf')
+  if (pins === null)
+    return wrong(
+      'bpffs',
+      'nothing is pinned',
+      'If it is a bpffs that kernel programs lack: mount -t bpf bpf /sys/fs/bpf',
+    )
   const bpffs = dirname(pins)
   const where = `pinned in ${bpffs}, ${bpffs === home.bpffs ? 'a bpffs of its own' : 'the bpffs of the machine'}`
   switch (isSeenByInit(bpffs)) {
