@@ -22,7 +22,13 @@ export const commands: Readonly<Record<string, Entry>> = {
   validate: { summary: 'check a cutover.yaml', load: () => import('./commands/validate.ts') },
   config: { summary: 'what a cutover.yaml means, with every default', load: () => import('./commands/config.ts') },
   daemon: { summary: 'run the daemon, or stop it', load: () => import('./commands/daemon.ts') },
+  completion: { summary: 'complete commands in bash, zsh or fish', load: () => import('./commands/completion.ts') },
   version: { summary: 'which version this is', load: () => import('./commands/version.ts') },
+}
+
+/** What the scripts of `cutover completion` call. Help does not list it. */
+export const commandsForShells: Readonly<Record<string, Pick<Entry, 'load'>>> = {
+  complete: { load: () => import('./commands/complete.ts') },
 }
 
 /** Commands that Cutover will have: refused until then, in so many words. */

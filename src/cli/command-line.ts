@@ -1,0 +1,44 @@
+/** All that may be written on a command line, as commander's own objects: to be parsed, and to be completed. */
+import { Command } from 'commander'
+import { usageError } from '../core/errors.ts'
+import { ownVersion } from '../program.ts'
+import { commands, commandsForShells, notBuiltYet } from './commands.ts'
+import { printableLines } from './text.ts'
+
+/** With every command by name, for help and suggestions, and the one that is meant with all it has. */
+export async function commandLineFor(args: readonly string[]): Promise<Command> {
+  const program = new Command('cutover')
+    .description('Put a new version of a server live without losing a request, and take it back in microseconds.')
+    .version(ownVersion(), '-V, --version', 'which version this is')
+    .helpOption('-h, --help', 'what there is to say about a command')
+    .helpCommand('help [command]', 'the same')
+    .addHelpText('after', `\nExamples:\n  cutover deploy\n  cutover status\n  cutover rollback`)
+    .exitOverride()
+    .configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) })
+  const meant = args[0] === 'help' ? args[1] : args[0]
+  for (const [name, { summary, load }] of Object.entries(commands)) {
+    if (name === meant) program.addCommand(inherit((await load()).command().summary(summary), program))
+    else program.command(name).description(summary).summary(summary)
+  }
+  for (const [name, { load }] of Object.entries(commandsForShells)) {
+    if (name === meant) program.addCommand(inherit((await load()).command(), program), { hidden: true })
+  }
+  for (const name of notBuiltYet) program.addCommand(refused(name), { hidden: true })
+  return program
+}
+
+/** A command made by itself ends the process on wrong usage; ours say so to whoever parses. */
+function inherit(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent)
+  for (const below of command.commands) inherit(below, command)
+  return command
+}
+
+const refused = (name: string): Command =>
+  new Command(name)
+    .helpOption(false)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(() => {
+      throw usageError(`"cutover ${name}" is not built yet. What there is: cutover --help`)
+    })
