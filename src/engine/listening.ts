@@ -2,6 +2,7 @@
 import { activeOf } from '../core/app.ts'
 import { formatDuration } from '../core/duration.ts'
 import { type AppName, named } from '../core/words.ts'
+import { triedAtOnce } from './clean-up.ts'
 import { type Node, type Running, runningOf } from './node.ts'
 
 /** Whether somebody listens for the release on each declared port. */
@@ -20,7 +21,12 @@ export function trafficIsOn(node: Node, app: AppName): string {
   const running = runningOf(node, app, active.number)
   // Nothing of it is in the kernel then either, so that nobody waits for it.
   if (running === null) return `${release} is the live release and does not run: clients are refused.`
-  if (listensEverywhere(node, running)) return `Traffic is on ${release}, as before.`
+  // Where nothing is left to look with, it runs as it did before.
+  let listens = true
+  triedAtOnce(node, `look whether ${app} ${release} listens`, () => {
+    listens = listensEverywhere(node, running)
+  })
+  if (listens) return `Traffic is on ${release}, as before.`
   const { holdMs } = running.config
   const clients =
     holdMs > 0 ? `clients wait up to ${formatDuration(holdMs)} (hold) and are refused then` : 'clients are refused'
