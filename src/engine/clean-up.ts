@@ -1,6 +1,7 @@
 /** Taking away what is not needed any more. That it cannot be done now is a warning: it must never keep an app, or the daemon, from going on. */
-import { candidateOf } from '../core/app.ts'
+import { candidateOf, findRelease } from '../core/app.ts'
 import { CutoverError } from '../core/errors.ts'
+import { isAtRest } from '../core/states.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
 import { type Node, now } from './node.ts'
 import { takeDown } from './take-down.ts'
@@ -15,8 +16,15 @@ export async function cleanUp(
   release: ReleaseNumber,
   { files }: { readonly files: boolean },
 ): Promise<string[]> {
+  // Somebody may have begun to bring it up again when it is tried once more.
+  const isAtRestStill = () => {
+    const state = node.store.apps.find(app) === null ? null : node.store.apps.state(app)
+    const record = state === null ? null : findRelease(state, release)
+    return record !== null && isAtRest(record.state) && node.wanted.get(app) !== release
+  }
+  const end = () => takeDown(node, app, release)
   return [
-    ...(await tried(node, `end the processes of ${app} v${release}`, () => takeDown(node, app, release))),
+    ...(await triedAgain(node, `end the processes of ${app} v${release}`, end, isAtRestStill)),
     ...(files ? await removeFiles(node, app, release) : []),
   ]
 }
@@ -41,18 +49,29 @@ export function writeFailure(node: Node, app: AppName, release: ReleaseNumber, r
 
 const againMs = 1000
 
-/** Removes the files of a release, which nothing wants any more. What cannot be done now is tried again; what is left then the next daemon removes. */
-export async function removeFiles(node: Node, app: AppName, release: ReleaseNumber, tries = 1): Promise<string[]> {
+/** Removes the files of a release, which nothing wants any more. */
+export function removeFiles(node: Node, app: AppName, release: ReleaseNumber): Promise<string[]> {
   const directory = node.home.release(app, release)
-  const problems = await tried(node, `remove ${directory}`, () => node.files.remove(directory))
-  if (problems.length > 0 && tries < mostTries)
-    setTimeout(() => {
-      if (!node.closing.aborted) void removeFiles(node, app, release, tries + 1)
-    }, againMs * tries).unref()
-  return problems
+  return triedAgain(node, `remove ${directory}`, () => node.files.remove(directory))
 }
 
 const mostTries = 10
+
+/** Like {@link tried}; what cannot be done now is tried again, as long as it is wanted. What is left then the next daemon does. */
+async function triedAgain(
+  node: Node,
+  doing: string,
+  act: () => Promise<unknown>,
+  isWanted = () => true,
+  tries = 1,
+): Promise<string[]> {
+  const problems = await tried(node, doing, act)
+  if (problems.length > 0 && tries < mostTries)
+    setTimeout(() => {
+      if (!node.closing.aborted && isWanted()) void triedAgain(node, doing, act, isWanted, tries + 1)
+    }, againMs * tries).unref()
+  return problems
+}
 
 /** Runs the act; a failure becomes a sentence, in the daemon's log and in the result. */
 export async function tried(node: Node, doing: string, act: () => Promise<unknown> | unknown): Promise<string[]> {

@@ -19,7 +19,7 @@ import { type TestContext, test } from 'node:test'
 import { assertNoneLost } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
 import { startNode, type TestNode } from '../support/node.ts'
-import { assertNothingLeft, errorOf, filesLeft, lightLoad, shopFolder } from '../support/shop.ts'
+import { errorOf, filesLeft, lightLoad, shopFolder } from '../support/shop.ts'
 import { eventually } from '../support/workspace.ts'
 
 const skip = asRoot
@@ -55,9 +55,7 @@ async function failsOnlyWhile(
     const status = await node.app('shop')
     assert.deepEqual([status.active, status.busy], [active, null])
     const failed = status.releases.find(({ state }) => state === 'failed')
-    // To remove files takes what was short as well: it is tried again.
-    if (failed !== undefined) await eventually(() => filesLeft(node, failed.release).length === 0)
-    if (failed !== undefined) assertNothingLeft(node, failed.release)
+    if (failed !== undefined) await eventually(() => isGone(node, failed.release))
   }
   const { release } = await node.deploy(shopFolder(t))
   assert.ok(release > (releases[0]?.release ?? 0))
@@ -65,6 +63,10 @@ async function failsOnlyWhile(
   assertNoneLost(await load.stop())
   assert.equal(daemonOf(node), daemon)
 }
+
+/** To end and remove what is left of a release takes what was short as well: it is tried again until nothing is. */
+const isGone = (node: TestNode, release: number): boolean =>
+  !existsSync(join(node.cgroup, `shop.v${release}`)) && filesLeft(node, release).length === 0
 
 test('descriptors of the daemon', { skip }, async (t) => {
   const node = await startNode(t)
@@ -85,7 +87,8 @@ test('descriptors of the daemon', { skip }, async (t) => {
     const folder = shopFolder(t, { config: 'build: sleep 0.5' })
     const error = await errorOf(
       node.deploy(folder, (progress) => {
-        if (progress.type === 'begin' && progress.step === 'build') limit(open())
+        // Those that are open stay; not even one that is closed meanwhile makes room.
+        if (progress.type === 'begin' && progress.step === 'build') limit(3)
       }),
     )
     limit(10_000)
@@ -93,8 +96,7 @@ test('descriptors of the daemon', { skip }, async (t) => {
     assert.match(error.message, /never went live: .*no file descriptor left.*Traffic is on v\d+, as before\./s)
     const { active, releases } = await node.app('shop')
     assert.deepEqual([releases[0]?.state, active], ['failed', (releases[0]?.release ?? 0) - 1])
-    await eventually(() => filesLeft(node, releases[0]?.release ?? 0).length === 0)
-    assertNothingLeft(node, releases[0]?.release ?? 0)
+    await eventually(() => isGone(node, releases[0]?.release ?? 0))
   })
 })
 
