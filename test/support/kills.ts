@@ -314,8 +314,9 @@ function assertOnceEach(ran: string): void {
 
 /** Release numbers stand for what they are, so that the page is the same each time it is made. */
 function wordsOf(found: AppStatus | null, history: readonly HistoryEntry[], before: AppStatus | null): string {
-  const removed = history.findLast(({ kind }) => kind === 'remove')?.text ?? ''
-  const text = found === null ? removed : (found.found ?? '')
+  // Of an app that may be removed by the time that anybody asks, history says the same.
+  const told = history.find(({ kind }) => kind === 'recovery') ?? history.findLast(({ kind }) => kind === 'remove')
+  const text = found === null ? (told?.text ?? '') : (found.found ?? '')
   const active = before?.active ?? 0
   const back = history.find(({ kind }) => kind === 'rollback')?.release
   const named = (number: number): string =>
