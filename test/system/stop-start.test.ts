@@ -124,9 +124,10 @@ test(
     const deploy = node.deploy(slow, (progress) => {
       if (progress.type === 'begin' && progress.step === 'start') stopped.resolve()
     })
+    const unknown = assert.rejects(deploy, { kind: 'unknown' })
     await stopped.promise
     await node.killDaemon()
-    await assert.rejects(deploy, { kind: 'unknown' })
+    await unknown
     const { found } = await node.app('shop')
     assert.match(found ?? '', /v1/)
     const answered = answeredIn(await load.snapshot())
