@@ -5,5 +5,11 @@ import type { TestContext } from 'node:test'
 export async function withScope<T>(act: (scope: TestContext) => Promise<T>): Promise<T> {
   await using owned = new AsyncDisposableStack()
   const scope = { after: (undo: () => unknown) => owned.defer(async () => void (await undo())) }
-  return await act(scope as unknown as TestContext)
+  try {
+    return await act(scope as unknown as TestContext)
+  } catch (error) {
+    // What undoing meets besides would hide it.
+    console.error(error)
+    throw error
+  }
 }
