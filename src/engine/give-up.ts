@@ -45,7 +45,7 @@ export async function giveUp(node: Node, given: GivenUp): Promise<unknown> {
   if (!isWritten) {
     const record = findRelease(state, release)
     if (record !== null && isCandidate(record.state)) {
-      await cleanUp(node, app, release, { files })
+      if (former === null) await cleanUp(node, app, release, { files })
       writeFailure(node, app, release, reason)
     }
     await tried(node, `give the ports of ${app} back`, () => releasePorts(node, app))
