@@ -345,7 +345,9 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	if (!port || port->app != self->app)
 		return;
 	struct connection c = incoming(ctx);
-	bpf_map_delete_elem(&turns, &c); /* the next connection from there takes a turn of its own */
+	/* The next connection from there takes a turn of its own. One listener on each port takes none; of what the daemon entered nothing is known. */
+	if (self->places != self->rows || !self->places)
+		bpf_map_delete_elem(&turns, &c);
 	if (bpf_map_lookup_elem(&who, &c))
 		return; /* probes and own calls are not the public's */
 	__u32 release = self->release;
