@@ -1,4 +1,4 @@
-// An ordinary server that knows nothing of Cutover. Its port is hard-coded.
+// An ordinary server that knows nothing of Cutover. Its port is hard-coded, unless it is given a socket as systemd does it.
 import { createServer } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { version } from './version.mjs'
@@ -38,7 +38,8 @@ server.on('upgrade', (request, socket) => {
   acceptWebSocket(request, socket, (text, reply) => reply(`${name} ${text}`))
 })
 
-server.listen(8080, () => console.log(`${name} listens on 8080, pid ${process.pid}`))
+const inherited = process.env.LISTEN_PID === String(process.pid)
+server.listen(inherited ? { fd: 3 } : { port: 8080 }, () => console.log(`${name} listens on 8080, pid ${process.pid}`))
 
 function answer(response, status, body) {
   response.writeHead(status, { 'Content-Type': 'text/plain', 'Content-Length': Buffer.byteLength(body) })

@@ -1,9 +1,8 @@
 /** The client that commands use: of `$CUTOVER_HOME`, starting a daemon there where none answers. */
 import { type Client, createClient } from '../client/client.ts'
-import { CutoverError } from '../core/errors.ts'
 import type { AppName } from '../core/words.ts'
 import { startInBackground } from '../daemon/autostart.ts'
-import { defaultPlace, type Place } from '../daemon/place.ts'
+import { defaultPlace } from '../daemon/place.ts'
 import { ownVersion } from '../program.ts'
 import { note } from './print.ts'
 import { printable } from './text.ts'
@@ -14,7 +13,7 @@ export interface ConnectOptions {
 }
 
 export const connect = ({ by }: ConnectOptions = {}): Client =>
-  createClient({ place: defaultPlace(), start: startAsRoot, by: by ?? null, onOtherVersion: sayOtherVersion })
+  createClient({ place: defaultPlace(), start: startInBackground, by: by ?? null, onOtherVersion: sayOtherVersion })
 
 function sayOtherVersion(daemon: string): void {
   note(
@@ -24,24 +23,6 @@ function sayOtherVersion(daemon: string): void {
 
 /** The same, but where no daemon answers none is started. */
 export const connectToRunning = (): Client => createClient({ place: defaultPlace(), start: null })
-
-/**
- * Only root may start a daemon: `steer`, the one strategy that is built, puts programs into the kernel.
- * @throws CutoverError `unreachable` for everybody else.
- */
-export async function startAsRoot(place: Place): Promise<void> {
-  needRoot(place)
-  await startInBackground(place)
-}
-
-/** @throws CutoverError `unreachable` for everybody but root. */
-export function needRoot({ home }: Place): void {
-  if (process.geteuid?.() === 0) return
-  throw new CutoverError(
-    'unreachable',
-    `No daemon runs in ${home}, and only root can start one: for now Cutover needs to put programs into the kernel. Run this with sudo.`,
-  )
-}
 
 /** The app that was named, or the one that is meant in this folder. */
 export const appNamedOrMeant = async (client: Client, named: string | undefined): Promise<AppName> =>

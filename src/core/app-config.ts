@@ -44,9 +44,11 @@ export interface AppConfig {
   readonly envFiles: readonly string[]
   /** null: the owner of the app's folder. */
   readonly user: string | null
-  readonly strategy: 'auto' | 'steer' | 'stop-start'
+  readonly strategy: 'auto' | 'steer' | 'share' | 'stop-start'
   /** It must never run twice at once. */
   readonly exclusive: boolean
+  /** `inherit`: a release is given its listening sockets (LISTEN_FDS). `auto`: as the strategy has it. */
+  readonly bind: 'auto' | 'inherit'
   readonly health: HealthCheck
   readonly warmup: readonly WarmupRequest[]
   readonly deployTimeoutMs: number

@@ -132,14 +132,16 @@ const keys = {
     })
     .nullish()
     .describe("Runs everything of the app; left out: the owner of the app's folder."),
-  strategy: choice(['auto', 'steer', 'stop-start'], ['share', 'late-bind', 'balancer', 'tomcat'])
+  strategy: choice(['auto', 'steer', 'share', 'stop-start'], ['late-bind', 'balancer', 'tomcat'])
     .default('auto')
     .describe('How traffic moves from one release to the next.'),
   exclusive: z
     .boolean({ error: expected('true or false') })
     .default(false)
     .describe('The app must never run twice at once: auto then takes stop-start.'),
-  bind: choice(['auto'], ['intercept', 'inherit']).default('auto').describe('How the release gets its port.'),
+  bind: choice(['auto', 'inherit'], ['intercept'])
+    .default('auto')
+    .describe('How the release gets its port. inherit: its program is given the listening socket (LISTEN_FDS).'),
   health: health.prefault('auto').describe('What healthy means: auto, {path: /up}, {tcp: true} or {command: "…"}.'),
   warmup: listOf(warmupEntry, 'a list like [{path: /, times: 10}]')
     .default([])

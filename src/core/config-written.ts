@@ -25,7 +25,7 @@ export const writtenConfig = (config: AppConfig): Readonly<Record<string, unknow
   user: config.user,
   strategy: config.strategy,
   exclusive: config.exclusive,
-  bind: 'auto',
+  bind: config.bind,
   health: writtenHealth(config.health),
   warmup: config.warmup,
   deploy_timeout: formatDuration(config.deployTimeoutMs),

@@ -75,6 +75,7 @@ function toConfig(written: ConfigFile, cores: number): AppConfig {
     user: user === undefined || user === null ? null : String(user),
     strategy: written.strategy,
     exclusive: written.exclusive,
+    bind: written.bind,
     health: written.health,
     warmup: written.warmup,
     deployTimeoutMs: written.deploy_timeout,
@@ -95,10 +96,19 @@ function betweenKeys(value: unknown): readonly Problem[] {
   return [...ofStrategy(value), ...ofPorts(value)]
 }
 
-const ofStrategy = ({ strategy, exclusive }: Readonly<Record<string, unknown>>): readonly Problem[] =>
-  exclusive === true && strategy === 'steer'
-    ? [{ path: ['exclusive'], message: 'steer runs two releases at once; write strategy: stop-start, or leave it out' }]
-    : []
+const ofStrategy = ({ strategy, exclusive, bind }: Readonly<Record<string, unknown>>): readonly Problem[] => [
+  ...(exclusive === true && (strategy === 'steer' || strategy === 'share')
+    ? [
+        {
+          path: ['exclusive'],
+          message: `${strategy} runs two releases at once; write strategy: stop-start, or leave it out`,
+        },
+      ]
+    : []),
+  ...(strategy === 'steer' && bind === 'inherit'
+    ? [{ path: ['bind'], message: 'with steer an app opens its port itself; write strategy: share, or leave it out' }]
+    : []),
+]
 
 function ofPorts({ port, ports }: Readonly<Record<string, unknown>>): readonly Problem[] {
   if (port === undefined && ports === undefined) return [{ path: ['port'], message: 'missing, expected port or ports' }]

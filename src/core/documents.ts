@@ -72,8 +72,8 @@ export interface Receipt {
     readonly off_ms: number | null
   } | null
   readonly steps: readonly { readonly step: StepName; readonly ms: number; readonly text: string }[]
-  /** Connections accepted since its start, by release: "v4": 1204. */
-  readonly accepted: Readonly<Record<string, number>>
+  /** Connections accepted since its start, by release: "v4": 1204; null where nobody counts them, as under `share`. */
+  readonly accepted: Readonly<Record<string, number | null>>
   /** Connections that are still with the release that was left. */
   readonly remaining: number
   readonly lost: Lost
@@ -100,9 +100,9 @@ export interface ReleaseStatus {
   readonly state: ReleaseState
   readonly label: string | null
   readonly pids: readonly Pid[]
-  readonly connections: { readonly open: number; readonly accepted: number }
-  /** Connections accepted per second since the last look. */
-  readonly rate: number
+  readonly connections: { readonly open: number; readonly accepted: number | null }
+  /** Connections accepted per second since the last look; null where nobody counts them. */
+  readonly rate: number | null
   readonly memory_mb: number
   readonly since: string
   /** How often workers of it were started again since it became active. */

@@ -21,7 +21,7 @@ export type ReleaseState =
   | 'retired'
   | 'failed'
 
-export type Strategy = 'steer' | 'stop-start'
+export type Strategy = 'steer' | 'share' | 'stop-start'
 
 /** A public TCP port that the config declares. */
 export interface PortSpec {

@@ -1,6 +1,6 @@
 /** Starting a daemon in the background, and waiting until it answers. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, constants, mkdirSync, openSync, rmSync } from 'node:fs'
+import { accessSync, closeSync, constants, mkdirSync, openSync, rmSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { CutoverError } from '../core/errors.ts'
@@ -18,7 +18,7 @@ const readyFd = 3
  */
 export async function startInBackground(place: Place, command?: readonly string[]): Promise<void> {
   requireTrusted(place.home)
-  mkdirSync(place.home, { recursive: true, mode: 0o755 })
+  makeHome(place.home)
   const [program = process.execPath, ...args] = command ?? (await ownCommand(place))
   const log = openLog(place.log)
   // Of the environment of whoever happened to be first, only what any program needs.
@@ -37,6 +37,18 @@ export async function startInBackground(place: Place, command?: readonly string[
   if ('ready' in word || word.problem.kind === 'refused') return
   const { message, details } = word.problem
   throw new CutoverError('unreachable', `The daemon could not start: ${message}`, { details })
+}
+
+/** @throws CutoverError `unreachable` where this user may not have it */
+function makeHome(home: string): void {
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o755 })
+    accessSync(home, constants.W_OK)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error
+    const message = `No daemon runs in ${home}, and you may not start one: you may not write there. Run this with sudo, or set CUTOVER_HOME to a folder of your own.`
+    throw new CutoverError('unreachable', message, { cause: error })
+  }
 }
 
 async function ownCommand({ home }: Place): Promise<readonly string[]> {

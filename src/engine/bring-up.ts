@@ -2,20 +2,20 @@
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { endpointText } from '../core/address.ts'
-import { failure } from '../core/errors.ts'
+import { CutoverError, failure } from '../core/errors.ts'
 import { standingText } from '../core/reach.ts'
 import { isCandidate } from '../core/states.ts'
+import { inherits } from '../core/strategy.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
 import { hostOf, untilHealthy } from '../instances/health.ts'
 import { warmUp } from '../instances/warmup.ts'
-import { cgroupId } from '../linux/cgroup.ts'
+import { idOf } from '../linux/enclosure.ts'
 import { describeExit } from '../linux/process.ts'
-import { maxAlive } from '../strategies/steer/layout.ts'
-import type { Listener } from '../strategies/steer/steering.ts'
+import { type Listener, maxAlive } from '../strategies/steering.ts'
 import { triedAtOnce } from './clean-up.ts'
 import { declare } from './declare.ts'
 import { type ReleaseSetup, setupOf } from './instance-spec.ts'
-import { keyOf, type Node, now, type Running, refOf } from './node.ts'
+import { keyOf, type Node, now, type Running, refOf, runningOf } from './node.ts'
 import { alsoListening, requireFree, requireNoOverlap } from './ports.ts'
 import { requireOwnNetwork, requireServed } from './reach.ts'
 import { untilRoom } from './settle.ts'
@@ -23,6 +23,7 @@ import type { Steps } from './steps.ts'
 import { supervisorOf } from './supervise.ts'
 import { takeDown } from './take-down.ts'
 import { severalUsers, untilTurn } from './users.ts'
+import { opensItself, requireSameWay, untilAccepted } from './way.ts'
 
 export interface BringUp {
   readonly app: AppName
@@ -57,8 +58,9 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
     steps.warn(`${maxAlive} releases of ${name} were running, which is as many as can: waited for one to retire`)
   const users = severalUsers(node, name, setup.owner)
   if (users !== null) steps.warn(users)
+  requireSameWay(node, name, setup.config)
   // The first release of a node has to wait for the kernel's part: not at the expense of its time to start.
-  node.steering()
+  if (!inherits(setup.config)) node.steer()
   const began = performance.now()
   const broken = new AbortController()
   const late = AbortSignal.timeout(setup.config.deployTimeoutMs)
@@ -75,7 +77,7 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
     advance(node, name, release, 'warm')
     const asked = listenerAsked(running, listeners)
     const expectHttp = node.store.apps.get(name).http
-    const connect = async () => node.steering().probe(running.ref, asked)
+    const connect = () => connectionTo(node, running, asked)
     const { http } = await steps.run('healthy', 'health', () =>
       prove(node, setup, expectHttp, connect, asked.port, over),
     )
@@ -95,10 +97,19 @@ export async function bringUp(node: Node, { app: name, release, steps, signal }:
     return { running, readyMs: performance.now() - began, http, requireSound }
   } catch (error) {
     // Why a process ended counts for more than what the waiting for it said.
-    const reason = broken.signal.aborted ? broken.signal.reason : error
+    const reason = broken.signal.aborted ? broken.signal.reason : withWhatItOpened(node, name, release, error)
     await takeDown(node, name, release)
     throw reason
   }
+}
+
+/** What most likely keeps a program from answering that was given its socket and opened another one. */
+function withWhatItOpened(node: Node, name: AppName, release: ReleaseNumber, error: unknown): unknown {
+  const running = runningOf(node, name, release)
+  const own = running === null ? '' : opensItself(node, running)
+  return own === '' || !(error instanceof CutoverError)
+    ? error
+    : failure(`${error.message}${own}`, { cause: error.cause })
 }
 
 /** A candidate takes the next step; a release that is started again while it is recorded as active has none. */
@@ -153,11 +164,13 @@ async function untilListening(node: Node, running: Running, over: AbortSignal): 
 
 /** Every worker has to listen on every declared port: `missing` are those of which one does not. A dead process listens on none. */
 function listening(node: Node, { ref, cgroup, config, instance }: Running) {
-  const workers = instance.workers().map(({ worker }) => cgroupId(`${cgroup}/w${worker}`))
+  const workers = instance.workers().map(({ worker }) => idOf(`${cgroup}/w${worker}`))
   const listeners = node.steering().listeners(ref)
   const missing = config.ports
     .map(({ port }) => port)
-    .filter((port) => workers.some((id) => !listeners.some((one) => one.port === port && one.worker === id)))
+    .filter((port) =>
+      workers.some((id) => !listeners.some((one) => one.port === port && (one.worker === id || one.worker === null))),
+    )
   return { listeners, missing }
 }
 
@@ -195,6 +208,13 @@ async function prove(
   })
 }
 
+/** One that the release has: a socket that it was given listens before anybody accepts. */
+async function connectionTo(node: Node, { ref, config }: Running, asked: Listener): Promise<Socket> {
+  const socket = node.steering().probe(ref, asked)
+  const { kind, timeoutMs } = config.health
+  return inherits(config) && kind === 'tcp' ? await untilAccepted(socket, timeoutMs) : socket
+}
+
 /** The first declared port is asked. */
 function listenerAsked({ config }: Running, listeners: readonly Listener[]): Listener {
   const asked = listeners.find(({ port }) => port === config.ports[0]?.port)
@@ -204,10 +224,12 @@ function listenerAsked({ config }: Running, listeners: readonly Listener[]): Lis
 
 function startedText({ instance, config }: Running, listeners: readonly Listener[]): string {
   const pids = instance.workers().flatMap(({ identity }) => identity?.pid ?? [])
-  const who = pids.length > 1 ? `pids ${pids.join(', ')} listen` : `pid ${pids[0] ?? '?'} listens`
+  const many = pids.length > 1
+  const who = many ? `pids ${pids.join(', ')}` : `pid ${pids[0] ?? '?'}`
   const elsewhere = config.ports.flatMap(({ address, port }) => (address === null ? [] : endpointText(address, port)))
   const reached = elsewhere.length === 0 ? '' : `, reached at ${elsewhere.join(', ')}`
-  return `${who} on ${standingText(listeners)}${reached}`
+  if (inherits(config)) return `${who} ${many ? 'were' : 'was'} given ${standingText(listeners)}${reached}`
+  return `${who} ${many ? 'listen' : 'listens'} on ${standingText(listeners)}${reached}`
 }
 
 /** `AbortSignal.timeout` ends with a DOMException of this name. */

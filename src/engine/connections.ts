@@ -1,9 +1,7 @@
 /** The connections that a release has, and what the kernel dropped at its listeners: both from sock_diag(7). */
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { setImmediate as afterwards, setTimeout as sleep } from 'node:timers/promises'
 import { isOf, type Standing } from '../core/reach.ts'
-import { cgroupId } from '../linux/cgroup.ts'
+import { idsOf } from '../linux/enclosure.ts'
 import { socketInodes } from '../linux/proc.ts'
 import { dumpTcp, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
 import { allRunning, type Node, type Running } from './node.ts'
@@ -30,8 +28,15 @@ export function openConnections(node: Node, running: Running, all: readonly TcpS
   const mine = sockets.filter(({ cgroupId }) => cgroupId !== null && own.has(cgroupId)).length
   const others = new Set(allRunning(node, running.app).flatMap((one) => [...cgroupsOf(one)]))
   const parked = sockets.filter(({ cgroupId }) => cgroupId !== null && !others.has(cgroupId))
-  return mine + heldAmong(parked, running).length
+  return mine + heldAmong(parked, running).length + waitingFor(node, running)
 }
+
+/** A connection that waits at a place of a shared port is nobody's yet. */
+const waitingFor = (node: Node, { ref }: Running): number =>
+  node
+    .steering()
+    .listeners(ref)
+    .reduce((sum, { worker, waiting }) => sum + (worker === null ? waiting : 0), 0)
 
 /** A connection that was parked has Cutover's cgroup for ever; whose it is now, the descriptors of the processes tell. */
 function heldAmong(sockets: readonly TcpSocket[], { instance }: Running): TcpSocket[] {
@@ -100,7 +105,4 @@ export function droppedSince(before: Drops, after: Drops): number {
 }
 
 /** Sockets belong to the cgroup of the process that made them: a worker's. */
-export function cgroupsOf({ cgroup }: Running): Set<bigint> {
-  const workers = readdirSync(cgroup, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  return new Set([cgroupId(cgroup), ...workers.map(({ name }) => cgroupId(join(cgroup, name)))])
-}
+export const cgroupsOf = ({ cgroup }: Running): Set<bigint> => new Set(idsOf(cgroup))

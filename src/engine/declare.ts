@@ -1,6 +1,7 @@
 /** Tells the kernel which ports an app declares, for how long its clients may wait, and whose user opens the ports. */
 import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
+import { inherits } from '../core/strategy.ts'
 import type { AppName } from '../core/words.ts'
 import type { Node } from './node.ts'
 import { presentPorts } from './ports.ts'
@@ -19,6 +20,7 @@ export function declare(node: Node, name: AppName, candidate: AppConfig | null =
   const ports = presentPorts(node, name)
   for (const { port } of candidate?.ports ?? []) ports.add(port)
   const holdMs = (config ?? candidate)?.holdMs ?? 0
-  node.steering().addApp(slot, { ports: [...ports], holdMs })
+  const decisive = candidate ?? config
+  node.steering().addApp(slot, { ports: [...ports], holdMs, inherit: decisive !== null && inherits(decisive) })
   lendToNext(node, name)
 }

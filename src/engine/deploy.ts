@@ -1,6 +1,7 @@
 /** A deploy, from the app's folder to a live release: copy, build, release command, bring-up, cutover. Until the cutover all of it is undone if it fails. */
 
 import type { AppConfig } from '../core/app-config.ts'
+import type { Problem } from '../core/config.ts'
 import { nextRelease } from '../core/decisions.ts'
 import type { Actor, Receipt } from '../core/documents.ts'
 import { failure } from '../core/errors.ts'
@@ -20,6 +21,7 @@ import type { Node } from './node.ts'
 import { claimedPort, requireFree } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
 import { createSteps } from './steps.ts'
+import { changeOfStrategy, decided, requireSameWay } from './way.ts'
 
 /**
  * Makes a new release of the app in the folder and takes it live.
@@ -32,13 +34,15 @@ export async function deploy(
   report: Report,
   signal: AbortSignal,
 ): Promise<Receipt> {
-  const config = await readConfig(request.directory)
-  using lock = node.locks.take(config.app, 'a deploy', by)
+  const written = await readConfig(request.directory)
+  using lock = node.locks.take(written.app, 'a deploy', by)
   const folderOwner = ownerOf(request.directory)
-  const owner = config.user === null ? folderOwner : resolveUser(config.user)
-  const problem = claimedPort(node, config)
+  const owner = runsAs(written, folderOwner)
+  const problem = claimedPort(node, written) ?? foreignUser(owner)
   if (problem !== null) throw await problemIn(request.directory, problem)
-  await requireFree(node, config)
+  await requireFree(node, written)
+  const config = decided(node, written)
+  requireSameWay(node, config.app, config)
 
   const shortOfMemory = strategyOf(config) === 'stop-start' ? null : requireMemory(node, config.app)
 
@@ -49,7 +53,11 @@ export async function deploy(
   const release = nextRelease(node.store.apps.state(config.app))
   lock.isFor(`the deploy of ${named(release)}`)
   report({ type: 'release', app: config.app, release, label })
-  for (const warning of [rootWarning(config, owner, folderOwner), shortOfMemory])
+  for (const warning of [
+    rootWarning(config, owner, folderOwner),
+    shortOfMemory,
+    changeOfStrategy(node, config.app, config),
+  ])
     if (warning !== null) steps.warn(warning)
   node.watchLogs(config.app)
   const operation = beginOperation(node, { app: config.app, release, kind: 'deploy', step: 'copy', by, steps })
@@ -129,6 +137,19 @@ async function command(
     if (status.code !== 0) throw failure(`${words.join(' ')} ${describeExit(status)}`)
     return { text: words.join(' ') }
   })
+}
+
+/** Whom the app runs as. An ordinary user's daemon starts everything as that user. */
+function runsAs({ user }: AppConfig, folderOwner: User): User {
+  if (user !== null) return resolveUser(user)
+  const self = process.geteuid?.() ?? 0
+  return self === 0 ? folderOwner : resolveUser(String(self))
+}
+
+function foreignUser({ uid, name }: User): Problem | null {
+  const self = process.geteuid?.() ?? 0
+  if (self === 0 || self === uid) return null
+  return { path: ['user'], message: `${name}: only a daemon that runs as root can start programs as another user` }
 }
 
 /** What whoever deploys should know about an app that runs as root, or null. */

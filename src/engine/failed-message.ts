@@ -5,6 +5,7 @@ import type { StepName } from '../core/documents.ts'
 import { formatDuration } from '../core/duration.ts'
 import { CutoverError } from '../core/errors.ts'
 import { exhausted } from '../core/exhausted.ts'
+import { inherits } from '../core/strategy.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import { lastLines } from '../instances/logs.ts'
 import { missedFile } from '../store/files/missed.ts'
@@ -12,6 +13,7 @@ import type { LeftOut } from '../store/files/survey.ts'
 import { ranOutOfTime } from './bring-up.ts'
 import { trafficIsOn } from './listening.ts'
 import type { Node } from './node.ts'
+import { foundItTaken, insteadOf } from './way.ts'
 
 export interface Failure {
   readonly app: AppName
@@ -50,8 +52,12 @@ export async function explain(node: Node, failed: Failure): Promise<unknown> {
   const missing = missedFile(failed.leftOut, log, node.home.release(app, release))
   const hint = missing === null ? '' : `\n${missing.path} was left out of the release by ${missing.by}.`
   const own = error instanceof CutoverError ? error.details : []
+  const record = findRelease(state, release)
+  const config = record === null ? null : node.store.apps.config(app, release).config
+  const taken =
+    config !== null && inherits(config) && foundItTaken(log) ? `\nIt opened its port itself, ${insteadOf}.` : ''
   const whole = log.length > 0 ? `\nIts whole log: cutover logs ${app} --release ${named(release)}` : ''
-  return new CutoverError('failed', `${name} ${phrase(failed, outcome, said)}. ${traffic}${hint}${whole}`, {
+  return new CutoverError('failed', `${name} ${phrase(failed, outcome, said)}. ${traffic}${hint}${taken}${whole}`, {
     details: [...own, ...log],
     cause: error,
   })

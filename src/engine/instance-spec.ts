@@ -1,11 +1,12 @@
 /** What the instance of a release is made of: from the config that was kept with it. */
 import type { AppConfig } from '../core/app-config.ts'
+import { inherits } from '../core/strategy.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
 import type { InstanceSpec } from '../instances/instance.ts'
 import type { User } from '../linux/users.ts'
 import { type Environment, keptEnvironment } from '../store/files/environment.ts'
 import { commandEnvironment, type Surroundings, workerEnvironment } from './environment.ts'
-import { keyOf, type Node } from './node.ts'
+import { keyOf, type Node, refOf } from './node.ts'
 import { oomScoreFor } from './oom.ts'
 import { lendToWorker } from './users.ts'
 
@@ -51,6 +52,7 @@ export function setupOf(node: Node, name: AppName, release: ReleaseNumber): Rele
       environment: async (worker) => workerEnvironment(await surroundings(), worker),
       user: owner.uid === process.getuid?.() ? null : owner,
       logFile: node.home.log(name, release),
+      listeners: () => (inherits(config) ? node.steering().inherited(refOf(node.store.apps.get(name), release)) : []),
       oomScore: () => oomScoreFor(node, name, release),
       stop: config.stop,
       stopTimeoutMs: config.stopTimeoutMs,

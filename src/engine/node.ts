@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import type { AppConfig } from '../core/app-config.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
 import type { Instance } from '../instances/instance.ts'
-import { cgroupRoot, leaveCgroup } from '../linux/cgroup.ts'
+import { leaveCgroup } from '../linux/cgroup.ts'
+import { enclosureNamed, isCgroup } from '../linux/enclosure.ts'
 import { findBpffs } from '../linux/mounts.ts'
 import type { User } from '../linux/users.ts'
 import type { App } from '../store/apps.ts'
 import type { Home } from '../store/home.ts'
 import type { Store } from '../store/store.ts'
-import type { ReleaseRef, Steering } from '../strategies/steer/steering.ts'
+import type { ReleaseRef, Steering } from '../strategies/steering.ts'
+import { createTraffic } from '../strategies/traffic.ts'
 import type { Log } from './engine.ts'
 import { createLocks, type Locks } from './locks.ts'
 import { createLogWatches, type LogWatches } from './log-watches.ts'
@@ -33,21 +35,23 @@ export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | '
   readonly store: Store
   readonly log: Log
   readonly locks: Locks
-  /** Cutover's own cgroup; those of the releases are below it. */
+  /** Cutover's own cgroup, or what stands in for one; those of the releases are below it. */
   readonly cgroup: string
   /** Aborted when the daemon leaves: what goes on in the background ends, processes and traffic go on. */
   readonly closing: AbortSignal
   /** Aborted when every app is to end: then nothing is started by itself any more. */
   readonly shuttingDown: AbortController
-  /** The kernel's part, loaded and proven at first need. Throws once the daemon leaves: what goes on in the background ends there. */
+  /** What moves traffic. Throws once the daemon leaves: what goes on in the background ends there. */
   steering(): Steering
+  /** The kernel's part, loaded and proven at first need. Throws as {@link steering} does. */
+  steer(): Steering
   /** The same if an earlier daemon left it or it is open already, or null. */
-  findSteering(): Steering | null
+  findSteer(): Steering | null
   /** The same if it is open already, or null. */
-  openedSteering(): Steering | null
-  /** Lets go of the kernel's part, which stays as it is. */
+  openedSteer(): Steering | null
+  /** Lets go of what moves traffic, which stays as it is. */
   closeSteering(): void
-  /** Takes all of the kernel's part away. Nothing may run any more. */
+  /** Takes all of it away. Nothing may run any more. */
   endSteering(): void
   readonly running: Map<string, Running>
   /** Workers to which the ports of their apps are lent, or will be, in that order; only where releases of several users run. */
@@ -69,12 +73,13 @@ export interface NodeOptions {
 }
 
 export function createNode({ home, store, log, closing, parts }: NodeOptions): Node {
-  const { instances, commands, files, cgroups, openSteering, bpffs } = parts
+  const { instances, commands, files, cgroups, openSteering, openSharing, bpffs } = parts
   const name = nameOf(home)
-  const cgroup = join(cgroupRoot(), name)
+  const cgroup = enclosureNamed(name)
   // A command that an app ran may have started this daemon.
-  leaveCgroup((path) => path.startsWith('/cutover-'))
-  let steering: Steering | null = null
+  if (isCgroup(cgroup)) leaveCgroup((path) => path.startsWith('/cutover-'))
+  let steerer: Steering | null = null
+  let traffic: Steering | null = null
   /** The machine's bpffs, or one of our own where it has none. */
   const bpffsOf = (): string => {
     const found = foundBpffs(home)
@@ -82,10 +87,19 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
     bpffs.mount(home.bpffs)
     return home.bpffs
   }
-  const findSteering = (): Steering | null => {
-    const pins = foundPins(home)
-    if (pins !== null) steering ??= openSteering({ pins, cgroup })
-    return steering
+  const findSteer = (): Steering | null => {
+    const pins = steerer === null ? foundPins(home) : null
+    if (pins !== null) steerer = openSteering({ pins, cgroup })
+    return steerer
+  }
+  const steer = (): Steering => {
+    closing.throwIfAborted()
+    steerer ??= openSteering({ pins: join(bpffsOf(), name), cgroup })
+    return steerer
+  }
+  const openTraffic = (): Steering => {
+    traffic ??= createTraffic({ steer, findSteer, share: openSharing({ book: home.places, cgroup }) })
+    return traffic
   }
   return {
     ...createLogWatches(home, store, log),
@@ -100,22 +114,24 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
     cgroup,
     closing,
     shuttingDown: new AbortController(),
-    openedSteering: () => steering,
     steering: () => {
       closing.throwIfAborted()
-      steering ??= openSteering({ pins: join(bpffsOf(), name), cgroup })
-      return steering
+      return openTraffic()
     },
-    findSteering,
+    steer,
+    findSteer,
+    openedSteer: () => steerer,
     closeSteering: () => {
-      steering?.close()
-      steering = null
+      for (const one of [steerer, traffic]) one?.close()
+      steerer = null
+      traffic = null
     },
     endSteering: () => {
-      findSteering()?.destroy()
-      steering = null
+      openTraffic().destroy()
+      steerer = null
+      traffic = null
       removeDying(cgroups, cgroup)
-      bpffs.unmount(home.bpffs)
+      if (existsSync(home.bpffs)) bpffs.unmount(home.bpffs)
     },
     running: new Map(),
     borrowers: [],

@@ -5,7 +5,8 @@
  */
 import { runCommand } from '../instances/command.ts'
 import { adoptInstance, startInstance } from '../instances/instance.ts'
-import { createCgroup, freezeCgroup, killCgroup, removeCgroup, thawCgroup } from '../linux/cgroup.ts'
+import { freezeCgroup, thawCgroup } from '../linux/cgroup.ts'
+import { createEnclosure, killIn, removeEnclosure } from '../linux/enclosure.ts'
 import { mountBpffs, unmountBpffs } from '../linux/mounts.ts'
 import { setOomScores } from '../linux/oom.ts'
 import { copyRelease } from '../store/files/copy.ts'
@@ -14,12 +15,14 @@ import { keepEnvironment } from '../store/files/environment.ts'
 import { removeFile, removeLeftovers, removeRelease, removeTree } from '../store/files/remove.ts'
 import { toDisk } from '../store/files/to-disk.ts'
 import { openStore } from '../store/store.ts'
+import { openSharing } from '../strategies/share/sharing.ts'
 import { openSteering } from '../strategies/steer/steering.ts'
 
 /** The real ones. */
 export const parts = {
   openStore,
   openSteering,
+  openSharing,
   instances: { start: startInstance, adopt: adoptInstance },
   commands: { run: runCommand },
   files: {
@@ -33,11 +36,11 @@ export const parts = {
     toDisk,
   },
   cgroups: {
-    create: createCgroup,
+    create: createEnclosure,
     freeze: freezeCgroup,
     thaw: thawCgroup,
-    kill: killCgroup,
-    remove: removeCgroup,
+    kill: killIn,
+    remove: removeEnclosure,
     setOomScores,
   },
   bpffs: { mount: mountBpffs, unmount: unmountBpffs },

@@ -7,11 +7,13 @@ import type { AppConfig } from '../core/app-config.ts'
 import type { Problem } from '../core/config.ts'
 import { failure, refusal } from '../core/errors.ts'
 import { isAtRest, isCandidate } from '../core/states.ts'
-import type { AppName, PortSpec } from '../core/words.ts'
+import type { AppName, Pid, PortSpec } from '../core/words.ts'
 import { cgroupOf } from '../linux/cgroup.ts'
-import { processName } from '../linux/proc.ts'
+import { isCgroup } from '../linux/enclosure.ts'
+import { markedName } from '../linux/marks.ts'
+import { processName, socketInodes } from '../linux/proc.ts'
 import { holdersOf, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
-import type { Listener } from '../strategies/steer/steering.ts'
+import type { Listener } from '../strategies/steering.ts'
 import { cgroupsOf } from './connections.ts'
 import { allRunning, type Node } from './node.ts'
 
@@ -135,7 +137,15 @@ function foreigners(node: Node, app: AppName, ports: readonly number[]): TcpSock
   )
   // Its listeners beyond the last place, which the steering does not know.
   const cgroups = new Set(allRunning(node, app).flatMap((running) => [...cgroupsOf(running)]))
-  return all.filter(({ cookie, cgroupId }) => !own.has(cookie) && !(cgroupId !== null && cgroups.has(cgroupId)))
+  const inodes = new Set(
+    allRunning(node, app).flatMap(({ cgroup, instance }) =>
+      isCgroup(cgroup) ? [] : instance.pids().flatMap(socketInodes),
+    ),
+  )
+  return all.filter(
+    ({ cookie, cgroupId, inode }) =>
+      !own.has(cookie) && !inodes.has(inode) && !(cgroupId !== null && cgroups.has(cgroupId)),
+  )
 }
 
 type Reach = Pick<Listener, 'port' | 'family' | 'address' | 'v6only'>
@@ -170,13 +180,19 @@ function heldBy(node: Node, app: AppName, sockets: readonly TcpSocket[]): string
 }
 
 /** How the cgroups of a home's apps and holders are named. */
-const cgroupsOfHomes = /^\/(cutover-[0-9a-f]{8})\/(?:([a-z0-9-]+)\.(v\d+)|holders)/
+const cgroupsOfHomes = /^\/(cutover-[0-9a-f]{8})\/(?:([a-z0-9-]+)\.(v\d+)|holders|places)/
 const keeper = 'a holder'
+
+/** As a path in the hierarchy of cgroups. */
+function enclosureOf(pid: Pid): string {
+  const mark = markedName(pid)
+  return mark === null ? cgroupOf(pid) : `/${mark}`
+}
 
 function holderName(node: Node, { inode }: TcpSocket): string {
   const pids = holdersOf(inode)
   for (const pid of pids) {
-    const [, home, app, release] = cgroupsOfHomes.exec(cgroupOf(pid)) ?? []
+    const [, home, app, release] = cgroupsOfHomes.exec(enclosureOf(pid)) ?? []
     if (home === undefined) continue
     const who = app === undefined ? keeper : `${app} ${release}`
     return home === basename(node.cgroup)

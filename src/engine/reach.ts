@@ -3,11 +3,12 @@ import { activeOf } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import { failure } from '../core/errors.ts'
 import { notShared, type Standing, standingText, unmovable, unserved } from '../core/reach.ts'
+import { inherits } from '../core/strategy.ts'
 import { named } from '../core/words.ts'
 import { isInOtherNetwork, portsListenedOnBeside } from '../linux/proc.ts'
 import { listenersOn } from '../linux/sock-diag.ts'
 import { maxListeners } from '../strategies/steer/layout.ts'
-import type { Listener } from '../strategies/steer/steering.ts'
+import type { Listener } from '../strategies/steering.ts'
 import { cgroupsOf } from './connections.ts'
 import type { Node, Running } from './node.ts'
 
@@ -62,11 +63,13 @@ export function withoutHeir(node: Node, { app, ref }: Running): Standing[] {
   // Of a stopped app clients are refused.
   if (state.stopped || active === null) return []
   const steering = node.steering()
+  if (!steering.hasHeirs(ref.app)) return steering.listeners(ref)
   return notShared(steering.listeners(ref), steering.listeners({ app: ref.app, release: active.number }))
 }
 
 /** Listeners of the release that the kernel has and that get no connections, since it has more than there are places. */
 export function leftOut(node: Node, running: Running): string[] {
+  if (inherits(running.config)) return []
   const before = node.steering().listeners(running.ref)
   const ports = [...new Set([...before, ...running.config.ports].map(({ port }) => port))]
   const own = cgroupsOf(running)

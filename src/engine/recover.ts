@@ -7,7 +7,8 @@ import { readdir } from 'node:fs/promises'
 import { type AppState, activeOf, candidateOf, findRelease, type ReleaseRecord } from '../core/app.ts'
 import { isAtRest, isCandidate, isStandingBy } from '../core/states.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { cgroupPids, subgroups } from '../linux/cgroup.ts'
+import { subgroups } from '../linux/cgroup.ts'
+import { isCgroup, pidsIn } from '../linux/enclosure.ts'
 import type { App } from '../store/apps.ts'
 import { orMissing } from '../store/files/failures.ts'
 import type { Operation } from '../store/operations.ts'
@@ -31,7 +32,7 @@ import { handOnWhatWaits } from './waiting.ts'
  */
 export async function recover(node: Node): Promise<void> {
   // Before anything else: pins that this version does not know end it here, and programs of another version are replaced in place.
-  node.findSteering()
+  node.findSteer()
   const apps = node.store.apps.list()
   const folders = apps.flatMap(({ name }) => [node.home.releases(name)])
   for (const problem of await node.files.removeLeftovers([...folders, `${node.home.directory}/shared`]))
@@ -90,7 +91,7 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: A
   const { name } = app
   const release = record.number
   const setup = setupOf(node, name, release)
-  if (cgroupPids(setup.cgroup).length === 0) {
+  if (pidsIn(setup.cgroup).length === 0) {
     await takeDown(node, name, release)
     // One that was being retired is retired: whoever settles the app says so.
     if (record.state === 'active' || record.state === 'retiring') return
@@ -102,7 +103,7 @@ async function adopt(node: Node, app: App, record: ReleaseRecord, { stopped }: A
     return
   }
   // One that was waiting for the ports when the daemon before ended.
-  for (const worker of subgroups(setup.cgroup)) node.cgroups.thaw(worker)
+  if (isCgroup(setup.cgroup)) for (const worker of subgroups(setup.cgroup)) node.cgroups.thaw(worker)
   const workers = node.store.apps.workers(name, release)
   const instance = node.instances.adopt(setup.spec, workers, supervisorOf(node, name, release))
   const { config, owner, cgroup } = setup

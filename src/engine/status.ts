@@ -26,7 +26,7 @@ export function createStatus(node: Node): (app?: AppName) => AppStatus[] {
       label: record.label,
       pids,
       connections: { open: running === null ? 0 : openConnections(node, running, all), accepted },
-      rate: running === null ? 0 : rateOf(running, accepted),
+      rate: running === null ? 0 : accepted === null ? null : rateOf(running, accepted),
       memory_mb: Math.round(pids.reduce((sum, pid) => sum + processMemory(pid), 0) / 1_000_000),
       since: record.since,
       restarts: running?.instance.workers().reduce((sum, { restarts }) => sum + restarts, 0) ?? 0,

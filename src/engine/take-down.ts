@@ -1,6 +1,6 @@
 /** The end of a release's processes and of everything in the kernel that was made for them. */
 import type { AppName, ReleaseNumber } from '../core/words.ts'
-import { untilEmpty } from '../linux/cgroup-events.ts'
+import { untilNoneIn } from '../linux/enclosure.ts'
 import { keyOf, type Node, refOf, runningOf } from './node.ts'
 import { endLoans } from './users.ts'
 
@@ -16,7 +16,7 @@ export async function takeDown(node: Node, name: AppName, release: ReleaseNumber
   endLoans(node, name, release)
   await running?.instance.stop()
   node.cgroups.kill(cgroup)
-  await untilEmpty(cgroup, AbortSignal.timeout(hangsMs))
+  await untilNoneIn(cgroup, AbortSignal.timeout(hangsMs))
   node.steering().removeRelease(refOf(app, release))
   node.cgroups.remove(cgroup)
   node.running.delete(keyOf(name, release))

@@ -1,7 +1,7 @@
 /** What the daemon before this one was in the middle of when it ended: it is finished, or was undone, and both are told. */
 import { type AppState, activeOf, findRelease, type ReleaseRecord } from '../core/app.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { cgroupPids } from '../linux/cgroup.ts'
+import { pidsIn } from '../linux/enclosure.ts'
 import type { Operation as Written } from '../store/operations.ts'
 import { inBackground } from './background.ts'
 import { cleanUp, writeFailure } from './clean-up.ts'
@@ -30,7 +30,7 @@ function releaseCommand(node: Node, app: AppName, release: ReleaseNumber, step: 
   if (node.store.apps.config(app, release).config.release === null) return ''
   if (step !== undefined && afterReleaseCommand.has(step)) return '; its release command had run'
   if (step !== 'release') return ''
-  return cgroupPids(`${node.cgroup}/${keyOf(app, release)}/release`).length > 0
+  return pidsIn(`${node.cgroup}/${keyOf(app, release)}/release`).length > 0
     ? `; the release command of ${named(release)} was running, and was ended`
     : `; the release command of ${named(release)} may have run, which is not known: it is not run again`
 }

@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { activeOf, candidateOf } from '../core/app.ts'
 import { failure } from '../core/errors.ts'
 import { type AppName, named, type ReleaseNumber } from '../core/words.ts'
-import { cgroupId, cgroupPids } from '../linux/cgroup.ts'
 import { untilFrozen } from '../linux/cgroup-events.ts'
+import { idOf, pidsIn } from '../linux/enclosure.ts'
 import type { User } from '../linux/users.ts'
 import { inBackground } from './background.ts'
 import { triedAtOnce } from './clean-up.ts'
@@ -196,8 +196,8 @@ function isOver(node: Node, one: Borrower): boolean {
   if (one.state === 'reserved') return false
   const app = node.store.apps.find(one.app)
   const now = performance.now()
-  if (app === null || now > one.deadline || cgroupPids(one.cgroup).length === 0) return true
-  const id = cgroupId(one.cgroup)
+  if (app === null || now > one.deadline || pidsIn(one.cgroup).length === 0) return true
+  const id = idOf(one.cgroup)
   const listeners = node.steering().listeners(refOf(app, one.release))
   if (!one.ports.every((port) => listeners.some((other) => other.port === port && other.worker === id))) return false
   one.listensSince ??= now

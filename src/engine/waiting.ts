@@ -22,7 +22,7 @@ const counterLookMs = 200
 export function watchParked(node: Node): Disposable {
   let seen = 0
   const look = () => {
-    const steering = node.openedSteering()
+    const steering = node.openedSteer()
     const parked = steering?.counters().parked ?? 0
     if (steering === null || parked === seen) return
     for (const { name, slot } of node.store.apps.list()) if (steering.parked(slot) > 0) void handOnWhatWaits(node, name)

@@ -1,7 +1,7 @@
 /** Running a command of an app to its end: `build`, `release`, a health command. */
 import { statSync } from 'node:fs'
 import { oomScoreOf } from '../core/oom.ts'
-import { cgroupPids, createCgroup, removeCgroup } from '../linux/cgroup.ts'
+import { createEnclosure, pidsIn, removeEnclosure } from '../linux/enclosure.ts'
 import { inheritedOomScore } from '../linux/oom.ts'
 import type { ExitStatus } from '../linux/process.ts'
 import { endCgroup } from './end.ts'
@@ -34,7 +34,7 @@ export async function runCommand(spec: CommandSpec): Promise<ExitStatus> {
   const program = await findProgram({ command, directory, user, path: environment.PATH ?? '' })
   signal.throwIfAborted()
   const from = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0
-  createCgroup(cgroup)
+  createEnclosure(cgroup)
   const over = new AbortController()
   try {
     const { child, identity } = await spawnProgram(program, { cgroup, directory, environment, user, logFile, oomScore })
@@ -70,7 +70,7 @@ const oomScore = oomScoreOf('other', inheritedOomScore)
 
 /** A process that hangs in the kernel keeps its cgroup; what is thrown then says so better than EBUSY. */
 function removeIfEmpty(cgroup: string): void {
-  if (cgroupPids(cgroup).length === 0) removeCgroup(cgroup)
+  if (pidsIn(cgroup).length === 0) removeEnclosure(cgroup)
 }
 
 async function show(file: string, from: number, until: AbortSignal, onLine: (line: string) => void): Promise<void> {

@@ -1,8 +1,7 @@
 /** Ending everything that runs in a cgroup: signals first, with time to react, then the kernel's own kill. */
 import type { StopStep } from '../core/app-config.ts'
 import { failure } from '../core/errors.ts'
-import { cgroupPids, killCgroup } from '../linux/cgroup.ts'
-import { untilEmpty } from '../linux/cgroup-events.ts'
+import { killIn, pidsIn, untilNoneIn } from '../linux/enclosure.ts'
 import { processName } from '../linux/proc.ts'
 import { openPidfd, type ProcessIdentity, sendSignal, signalThrough, watchExit } from '../linux/process.ts'
 
@@ -24,10 +23,10 @@ export async function endCgroup(
     const wait = index === steps.length - 1 ? timeoutMs : step.waitMs
     if (await untilEnded(cgroup, mains, AbortSignal.timeout(wait))) return
   }
-  killCgroup(cgroup)
+  killIn(cgroup)
   for (const main of mains) sendSignal(main, 'SIGKILL')
   if (await untilEnded(cgroup, mains, AbortSignal.timeout(10_000))) return
-  const left = cgroupPids(cgroup).map((pid) => `${processName(pid) ?? '?'} (pid ${pid})`)
+  const left = pidsIn(cgroup).map((pid) => `${processName(pid) ?? '?'} (pid ${pid})`)
   throw failure(
     `${left.join(', ') || 'A process'} did not end within 10 s although it was killed: it hangs in the kernel.`,
   )
@@ -40,14 +39,14 @@ function signalAll(cgroup: string, mains: readonly ProcessIdentity[], signal: No
   }
   using stack = new DisposableStack()
   const mainPids = new Set(mains.map(({ pid }) => pid))
-  const opened = cgroupPids(cgroup)
+  const opened = pidsIn(cgroup)
     .filter((pid) => !mainPids.has(pid))
     .flatMap((pid) => {
       const pidfd = openPidfd(pid)
       return pidfd === null ? [] : [{ pid, pidfd: stack.use(pidfd) }]
     })
   // A pid may have been given to a stranger before it was opened: those that are in the cgroup now were opened rightly.
-  const inside = new Set(cgroupPids(cgroup))
+  const inside = new Set(pidsIn(cgroup))
   for (const { pid, pidfd } of opened) {
     if (!inside.has(pid)) continue
     signalThrough(pidfd, signal)
@@ -56,7 +55,7 @@ function signalAll(cgroup: string, mains: readonly ProcessIdentity[], signal: No
 }
 
 const untilEnded = async (cgroup: string, mains: readonly ProcessIdentity[], signal: AbortSignal): Promise<boolean> =>
-  (await untilEmpty(cgroup, signal)) && (await untilGone(mains, signal))
+  (await untilNoneIn(cgroup, signal)) && (await untilGone(mains, signal))
 
 async function untilGone(mains: readonly ProcessIdentity[], signal: AbortSignal): Promise<boolean> {
   for (const main of mains) {

@@ -5,8 +5,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StopStep } from '../core/app-config.ts'
 import type { Pid } from '../core/words.ts'
-import { cgroupPids, createCgroup, killCgroup, removeCgroup } from '../linux/cgroup.ts'
-import { untilEmpty } from '../linux/cgroup-events.ts'
+import { createEnclosure, isLedBy, killIn, pidsIn, removeEnclosure, untilNoneIn } from '../linux/enclosure.ts'
 import { inheritedOomScore } from '../linux/oom.ts'
 import { processStat } from '../linux/proc.ts'
 import { describeExit, type ExitStatus, identify, isAlive, type ProcessIdentity, watchExit } from '../linux/process.ts'
@@ -14,10 +13,10 @@ import { endCgroup } from './end.ts'
 import { noteInLog } from './notes.ts'
 import { findProgram, type RunAs } from './program.ts'
 import { exitsInARow, restartDelayMs } from './restarts.ts'
-import { spawnProgram } from './spawn.ts'
+import { type Inherited, spawnProgram } from './spawn.ts'
 
 export interface InstanceSpec {
-  /** The release's cgroup, which exists; those of its workers, `w1`, `w2` …, are made and removed here. */
+  /** The release's cgroup or what stands in for one (linux/enclosure.ts), which exists; those of its workers, `w1`, `w2` …, are made and removed here. */
   readonly cgroup: string
   /** Where the workers run. */
   readonly directory: string
@@ -34,6 +33,8 @@ export interface InstanceSpec {
    */
   readonly beforeStart?: (worker: number, signal: AbortSignal) => Promise<void>
   readonly logFile: string
+  /** What each worker is given to listen on; left out: it opens its ports by itself. */
+  readonly listeners?: () => readonly Inherited[]
   /** `oom_score_adj` of a worker that is started now. Left out: what this process was started with. */
   readonly oomScore?: () => number
   readonly stop: readonly StopStep[]
@@ -121,6 +122,7 @@ export function adoptInstance(
   const adopted = Array.from({ length: spec.workers }, (_, index) => {
     const worker = index + 1
     const { identity = null, restarts = 0 } = workers.find((one) => one.worker === worker) ?? {}
+    if (identity !== null) isLedBy(join(spec.cgroup, `w${worker}`), identity)
     if (identity !== null && isAlive(identity)) return { worker, identity, restarts }
     const found = leaderIn(join(spec.cgroup, `w${worker}`))
     return { worker, identity: found ?? identity, restarts: found === null ? restarts : restarts + 1 }
@@ -130,7 +132,7 @@ export function adoptInstance(
 
 /** The process that was started in this cgroup: the oldest that leads a session of its own, as all do that {@link spawnProgram} starts. */
 function leaderIn(cgroup: string): ProcessIdentity | null {
-  const leaders = cgroupPids(cgroup)
+  const leaders = pidsIn(cgroup)
     .filter((pid) => processStat(pid)?.session === pid)
     .flatMap((pid) => identify(pid) ?? [])
     .filter(isAlive)
@@ -192,13 +194,14 @@ function supervise(
     const program = await findProgram({ command, directory, user, path: environment.PATH ?? '' })
     await spec.beforeStart?.(slot.worker, over.signal)
     over.signal.throwIfAborted()
-    createCgroup(slot.cgroup)
+    createEnclosure(slot.cgroup)
     const { child, identity } = await spawnProgram(program, {
       cgroup: slot.cgroup,
       directory,
       environment,
       user,
       logFile,
+      listeners: spec.listeners?.() ?? [],
       oomScore: spec.oomScore?.() ?? inheritedOomScore,
     })
     slot.identity = identity
@@ -231,8 +234,8 @@ function supervise(
     for (let delayMs = firstDelayMs; !over.signal.aborted; ) {
       try {
         // What the dead one left behind (children of its own) would hold its port, its locks, its place.
-        killCgroup(slot.cgroup)
-        await untilEmpty(slot.cgroup, AbortSignal.any([over.signal, AbortSignal.timeout(clearingMs)]))
+        killIn(slot.cgroup)
+        await untilNoneIn(slot.cgroup, AbortSignal.any([over.signal, AbortSignal.timeout(clearingMs)]))
         slot.nextTry = performance.now() + delayMs
         await sleep(delayMs, undefined, { signal: over.signal })
         slot.nextTry = null
@@ -260,12 +263,12 @@ function supervise(
     const mains = running.flatMap(({ identity }) => identity ?? [])
     await endCgroup(spec.cgroup, mains, spec.stop, spec.stopTimeoutMs)
     await Promise.all(running.map(({ ended }) => ended.promise))
-    for (const slot of slots) removeCgroup(slot.cgroup)
+    for (const slot of slots) removeEnclosure(slot.cgroup)
   }
 
   const instance: Instance = {
     workers: () => slots.map(workerOf),
-    pids: () => cgroupPids(spec.cgroup),
+    pids: () => pidsIn(spec.cgroup),
     keepAlive: () => {
       kept = true
       for (const slot of slots)

@@ -18,7 +18,12 @@ export function findBpffs(directories: readonly string[]): string | null {
  */
 export function mountBpffs(directory: string): void {
   mkdirSync(directory, { recursive: true })
-  syscall('mount', cString('bpf'), cString(directory), cString('bpf'), noSuidDevExec, cString('mode=0700'))
+  try {
+    syscall('mount', cString('bpf'), cString(directory), cString('bpf'), noSuidDevExec, cString('mode=0700'))
+  } catch (error) {
+    rmSync(directory, { recursive: true })
+    throw error
+  }
 }
 
 /** Undoes {@link mountBpffs}, the directory included. Throws as {@link unmount} does. */

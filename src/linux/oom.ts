@@ -1,7 +1,7 @@
 /** Whom the kernel ends first when memory is used up. See proc_pid_oom_score_adj(5); fork(2) hands it on. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Pid } from '../core/words.ts'
-import { cgroupPids } from './cgroup.ts'
+import { pidsIn } from './enclosure.ts'
 
 export const oomScore = (pid: Pid | 'self' = 'self'): number =>
   Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim())
@@ -25,12 +25,12 @@ export function setOomScore(pid: Pid | 'self', score: number): boolean {
 
 const refusals = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'EROFS'])
 
-/** Sets it for every process of the cgroup and of all below it, those too that are started meanwhile. */
-export function setOomScores(directory: string, score: number): void {
+/** Sets it for every process that is there and below it, those too that are started meanwhile. */
+export function setOomScores(enclosure: string, score: number): void {
   const done = new Set<Pid>()
   // A process that was started by one that had the old score has it too. Whoever starts them without end is not waited for.
   for (let round = 0; round < maxRounds; round++) {
-    const fresh = cgroupPids(directory).filter((pid) => !done.has(pid))
+    const fresh = pidsIn(enclosure).filter((pid) => !done.has(pid))
     if (fresh.length === 0) return
     for (const pid of fresh) {
       setOomScore(pid, score)

@@ -48,6 +48,9 @@ export function processMemory(pid: Pid): number {
   return Number(/^(?:Pss|VmRSS):\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024
 }
 
+/** The environment with which its program was started, as `NAME=value`; none if it has gone, or is another user's. */
+export const environmentOf = (pid: Pid): readonly string[] => read(`/proc/${pid}/environ`)?.split('\0') ?? []
+
 const program = (pid: Pid): string | null => {
   const link = unlessGone(() => readlinkSync(`/proc/${pid}/exe`))
   return link === null ? null : basename(link.replace(/ \(deleted\)$/, ''))

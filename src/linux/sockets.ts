@@ -3,8 +3,8 @@
  * handed on by number. See socket(7), tcp(7), ipv6(7).
  */
 import { fchownSync } from 'node:fs'
-import { addressBytes } from '../core/address.ts'
-import { attempt, Descriptor, SystemError, syscall } from './ffi.ts'
+import { addressBytes, addressText } from '../core/address.ts'
+import { address, attempt, Descriptor, SystemError, syscall } from './ffi.ts'
 
 export type Family = 'ipv4' | 'ipv6'
 
@@ -24,6 +24,8 @@ const ipv6Level = 41
 const option = {
   reuseAddress: 2,
   reusePort: 15,
+  acceptsConnections: 30,
+  attachClassicProgram: 51,
   attachProgram: 52,
   cookie: 57,
   bindToInterface: 62,
@@ -80,6 +82,37 @@ export function bind(socket: Descriptor, endpoint: Endpoint): void {
 /** `backlog`: how many connections may wait; net.core.somaxconn is the limit. */
 export const listen = (socket: Descriptor, backlog: number): void => void syscall('listen', socket.fd, backlog)
 
+/** Whether it listens. SO_ACCEPTCONN */
+export const isListening = (socket: Descriptor): boolean => readNumber(socket, option.acceptsConnections) === 1n
+
+/** Whether calls on the socket wait, for every copy of it, those of other programs too. O_NONBLOCK, fcntl(2) */
+export function setBlocking(socket: Descriptor, blocking: boolean): void {
+  const flags = syscall('fcntl', socket.fd, getFlags)
+  syscall('fcntl', socket.fd, setFlags, blocking ? flags & ~nonBlocking : flags | nonBlocking)
+}
+
+const [getFlags, setFlags, nonBlocking] = [3, 4, 0o4000]
+
+/** The address and port that the socket is bound to. getsockname(2) */
+export function boundEndpoint(socket: Descriptor): Endpoint {
+  const name = nameOf(socket)
+  const family = name.readUInt16LE(0) === families.ipv4 ? 'ipv4' : 'ipv6'
+  const address = family === 'ipv4' ? [...name.subarray(4, 8)].join('.') : addressText(name.subarray(8, 24))
+  return { family, address, port: name.readUInt16BE(2) }
+}
+
+/**
+ * Makes a program of classic BPF choose among the sockets of this listening socket's SO_REUSEPORT group, by their number: the order in which they
+ * began to listen. It takes no privilege. SO_ATTACH_REUSEPORT_CBPF, Linux 4.5.
+ * @param instructions each a `struct sock_filter`, 8 bytes
+ */
+export function attachClassicProgram(socket: Descriptor, instructions: Uint8Array): void {
+  const program = Buffer.alloc(16)
+  program.writeUInt16LE(instructions.length / 8, 0)
+  program.writeBigUInt64LE(address(instructions), 8)
+  syscall('setsockopt', socket.fd, socketLevel, option.attachClassicProgram, program, program.length)
+}
+
 /** Ends listening, or the connection, for every copy of the socket; what waits in a listener's queue goes to its heir. SHUT_RDWR */
 export const shutDown = (socket: Descriptor): void => void syscall('shutdown', socket.fd, 2)
 
@@ -107,12 +140,14 @@ export function closeOneWaiting(socket: Descriptor): boolean {
 }
 
 /** The port that the socket is bound to. getsockname(2) */
-export function boundPort(socket: Descriptor): number {
+export const boundPort = (socket: Descriptor): number => nameOf(socket).readUInt16BE(2)
+
+function nameOf(socket: Descriptor): Buffer {
   const name = Buffer.alloc(28)
   const length = Buffer.alloc(4)
   length.writeUInt32LE(name.length)
   syscall('getsockname', socket.fd, name, length)
-  return name.readUInt16BE(2)
+  return name
 }
 
 /** The number by which the kernel knows a socket for as long as the machine is up. SO_COOKIE, Linux 4.12. */

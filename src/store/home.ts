@@ -11,6 +11,8 @@ export interface Home {
   readonly database: string
   /** Where Cutover mounts a bpffs of its own if the machine has none. */
   readonly bpffs: string
+  /** Which release has which place on a shared port. */
+  readonly places: string
   readonly logs: (app: AppName) => string
   readonly log: (app: AppName, release: ReleaseNumber) => string
   readonly releases: (app: AppName) => string
@@ -29,6 +31,7 @@ export function openHome(path: string): Home {
     id: createHash('sha256').update(directory).digest('hex').slice(0, 8),
     database: join(directory, 'cutover.db'),
     bpffs: join(directory, 'bpf'),
+    places: join(directory, 'places.json'),
     logs,
     log: (app, release) => join(logs(app), `${named(release)}.log`),
     releases,

@@ -11,7 +11,8 @@ import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { createCgroup, insideCgroup } from '../../src/linux/cgroup.ts'
 import { mountBpffs, unmount } from '../../src/linux/mounts.ts'
-import { type DeclaredPort, openSteering, type ReleaseRef, type Steering } from '../../src/strategies/steer/steering.ts'
+import { openSteering } from '../../src/strategies/steer/steering.ts'
+import type { DeclaredPort, ReleaseRef, Steering } from '../../src/strategies/steering.ts'
 import { temporaryCgroup } from '../support/workspace.ts'
 
 export interface TestSteering {

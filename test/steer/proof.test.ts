@@ -11,7 +11,6 @@ import { loadPrograms, readObject } from '../../src/linux/bpf-object.ts'
 import { type Kernel, openKernel } from '../../src/strategies/steer/kernel.ts'
 import {
   layoutVersion,
-  maxAlive,
   placeKey,
   portKey,
   portValue,
@@ -22,6 +21,7 @@ import {
   u64,
 } from '../../src/strategies/steer/layout.ts'
 import { proveHarmless } from '../../src/strategies/steer/proof.ts'
+import { maxAlive } from '../../src/strategies/steering.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { startApp, startSteering, temporaryBpffs } from './fixtures.ts'

@@ -9,7 +9,7 @@ import { type Client, createClient } from '../../src/client/client.ts'
 import type { Progress, Receipt, Status } from '../../src/core/documents.ts'
 import { startInBackground } from '../../src/daemon/autostart.ts'
 import { type Place, placeAt } from '../../src/daemon/place.ts'
-import { cgroupPids, cgroupRoot } from '../../src/linux/cgroup.ts'
+import { enclosureNamed, isCgroup, pidsIn } from '../../src/linux/enclosure.ts'
 import { identify, isAlive, type ProcessIdentity, sendSignal } from '../../src/linux/process.ts'
 import { openHome } from '../../src/store/home.ts'
 import { eventually } from './workspace.ts'
@@ -17,7 +17,7 @@ import { eventually } from './workspace.ts'
 export interface TestNode {
   readonly place: Place
   readonly client: Client
-  /** Cutover's own cgroup on this node. */
+  /** Cutover's own cgroup on this node, or what stands in for one. */
   readonly cgroup: string
   /** Deploys the folder; every step is told to `onProgress`. */
   deploy(directory: string, onProgress?: (progress: Progress) => void, interrupt?: AbortSignal): Promise<Receipt>
@@ -45,7 +45,7 @@ export async function startNode(
   chmodSync(home, 0o755)
   const place = placeAt(home)
   const client = createClient({ place, start: startInBackground })
-  const cgroup = join(cgroupRoot(), `cutover-${openHome(home).id}`)
+  const cgroup = enclosureNamed(`cutover-${openHome(home).id}`)
   t.after(async () => {
     try {
       await client.stopDaemon(true)
@@ -98,8 +98,8 @@ export async function startNode(
 /** What a node must not leave behind, in words. */
 export function leftovers(home: string, cgroup: string): string[] {
   const left: string[] = []
-  if (cgroupPids(cgroup).length > 0) left.push(`processes ${cgroupPids(cgroup).join(', ')}`)
-  if (existsSync(cgroup)) left.push(`the cgroup ${cgroup}`)
+  if (pidsIn(cgroup).length > 0) left.push(`processes ${pidsIn(cgroup).join(', ')}`)
+  if (isCgroup(cgroup) && existsSync(cgroup)) left.push(`the cgroup ${cgroup}`)
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
   if (mounts.includes(` ${home}/`)) left.push('something mounted')
   if (existsSync(join(home, 'bpf'))) left.push('the directory of its bpffs')

@@ -10,7 +10,7 @@ import type { ReleaseNumber } from '../../src/core/words.ts'
 import type { Parts } from '../../src/engine/parts.ts'
 import type { Instance, InstanceSpec } from '../../src/instances/instance.ts'
 import type { Store } from '../../src/store/store.ts'
-import type { ReleaseRef, Steering } from '../../src/strategies/steer/steering.ts'
+import type { ReleaseRef, Steering } from '../../src/strategies/steering.ts'
 
 /** Called right before each deed, and in the middle of those that take their time, with its name. */
 export type AtPoint = (name: string) => void
@@ -116,6 +116,7 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       at("before the kernel's part is opened")
       return steering(parts.openSteering(options))
     },
+    openSharing: parts.openSharing,
     instances: {
       start: async (spec, onEvent) => {
         at(`before the workers of ${ofCgroup(spec.cgroup)} are started`)

@@ -147,8 +147,33 @@ const all = {
   },
 } as const satisfies Readonly<Record<string, Server>>
 
-export type ServerName = keyof typeof all
+/** Those that take the socket which they are given. */
+const given = {
+  'given-node': { ...node, config: 'cutover-inherit.yaml', title: 'Node, `http`', listens: '`listen({ fd: 3 })`' },
+  'given-gunicorn': {
+    ...all.gunicorn,
+    config: 'cutover-inherit.yaml',
+    listens: 'without `--bind`, by itself',
+  },
+  'given-uvicorn': { ...all.uvicorn, config: 'cutover-inherit.yaml', listens: '`--fd 3`' },
+  'given-c': {
+    ...plain,
+    folder: 'c',
+    title: 'a C program',
+    version: ['gcc', '--version'],
+    packages: [],
+    listens: '`accept(3, …)`',
+    kinds: without('websocket', 'stream', 'trickle'),
+    note: 'It is an example in a hundred lines.',
+  },
+} as const satisfies Readonly<Record<string, Server>>
 
-export const servers: Readonly<Record<ServerName, Server>> = all
+export type HardCoded = keyof typeof all
+export type Given = keyof typeof given
+export type ServerName = HardCoded | Given
 
-export const serverNames = Object.keys(all) as readonly ServerName[]
+export const servers: Readonly<Record<ServerName, Server>> = { ...all, ...given }
+
+/** Whose port is hard-coded, and nothing else configured. */
+export const serverNames = Object.keys(all) as readonly HardCoded[]
+export const givenNames = Object.keys(given) as readonly Given[]

@@ -8,7 +8,7 @@ import { requireTrusted } from '../../daemon/trusted.ts'
 import type { Descriptor } from '../../linux/ffi.ts'
 import { ownVersion } from '../../program.ts'
 import { confirm } from '../ask.ts'
-import { connect, connectToRunning, needRoot } from '../connect.ts'
+import { connect, connectToRunning } from '../connect.ts'
 import { jsonOption, yesOption } from '../options.ts'
 import { note, say, sayJson } from '../print.ts'
 import { printable } from '../text.ts'
@@ -40,7 +40,6 @@ const stopCommand = (): Command =>
 /** Becomes the daemon, in the same process: whoever started this watches and ends it by its pid. */
 async function run(): Promise<void> {
   const place = defaultPlace()
-  needRoot(place)
   requireTrusted(place.home)
   const { installProgram } = await import('../../daemon/program/install.ts')
   const program = await installProgram(place.home)

@@ -47,7 +47,7 @@ function cells({ release, state, since, rate, connections, memory_mb, label }: R
     named(release),
     state.padEnd(7),
     spokenDuration(now - Date.parse(since)).padStart(6),
-    `${count(rate)}/s`.padStart(6),
+    (rate === null ? '' : `${count(rate)}/s`).padStart(6),
     `${count(connections.open)} open`,
     `${count(memory_mb)} MB`.padStart(6),
     printable(label ?? ''),

@@ -36,7 +36,7 @@ function portsOf(app: AppName, holders: readonly PortHolder[]): DoctorCheck {
       'nobody listens there',
       `See what it says: cutover logs ${app}; and start it anew: cutover restart ${app}`,
     )
-  return fine(check, holders.map(told).join('; '))
+  return fine(check, [...new Set(holders.map(told))].join('; '))
 }
 
 const told = ({ holder, address, port }: PortHolder): string => `${holder} listens on ${address}, port ${port}`

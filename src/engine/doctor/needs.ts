@@ -9,7 +9,6 @@ import type { Node } from '../node.ts'
 import { tried } from './check.ts'
 
 export const needsOfSteer = (node: Node): DoctorCheck[] => [
-  tried('root', 'Start it with sudo, or as a service of the system.', requireRoot),
   tried('cgroup v2', 'It has to be mounted and writable, in a container too.', () => enterCgroup(node)),
   tried(
     'kernel programs',
@@ -24,11 +23,6 @@ export const needsOfSteer = (node: Node): DoctorCheck[] => [
   ),
   tried('processes', 'A container may have to be allowed pidfd_open (seccomp).', openOwnPidfd),
 ]
-
-function requireRoot(): string {
-  if (process.geteuid?.() !== 0) throw new Error('the daemon runs as an ordinary user; steer needs root')
-  return 'the daemon runs as root'
-}
 
 function enterCgroup(node: Node): string {
   const cgroup = join(node.cgroup, 'doctor')
@@ -47,14 +41,14 @@ function enterCgroup(node: Node): string {
 
 /** Opening proves the look-up program over all ports before it is attached; without apps it is taken away again. */
 function loadPrograms(node: Node): string {
-  const found = node.steering().releases().length
+  const found = node.steer().releases().length
   return `loaded, proven for all ports, attached and pinned; ${found} releases in them`
 }
 
 /** They and Cutover's are asked one after the other, and each leaves to the others what it does not know. */
 function nameStrangers(node: Node): string {
   const names = node
-    .steering()
+    .steer()
     .strangers()
     .map(({ id, name }) => `${name} (program ${id})`)
   if (names.length === 0) return 'no other sk_lookup program in this network namespace'

@@ -5,8 +5,9 @@ import { createLink, getPinned, openTarget, pin, updateLink } from '../../linux/
 import { cgroupId } from '../../linux/cgroup.ts'
 import { SystemError } from '../../linux/ffi.ts'
 import { netnsCookie, tcpSocket } from '../../linux/sockets.ts'
+import type { ReleaseRef } from '../steering.ts'
 import type { Kernel } from './kernel.ts'
-import { type ReleaseRef, releaseKey, u32, u64 } from './layout.ts'
+import { releaseKey, u32, u64 } from './layout.ts'
 
 /** Made last and removed first: where it is, all hooks are. */
 const complete = 'complete'

@@ -1,7 +1,8 @@
 /** What the kernel's maps hold, as bytes: the counterpart of bpf/maps.h. A change there is a new version here. */
 
 import { addressBytes, addressText } from '../../core/address.ts'
-import type { AppId, ReleaseNumber } from '../../core/words.ts'
+import type { AppId } from '../../core/words.ts'
+import type { ReleaseRef } from '../steering.ts'
 
 /**
  * Part of the path of every pin: maps of another layout are never taken for these. Programs of one layout, of whatever version, work side by side
@@ -9,15 +10,8 @@ import type { AppId, ReleaseNumber } from '../../core/words.ts'
  */
 export const layoutVersion = 6
 
-/** A release of an app. Release 0 of an app is its park. */
-export interface ReleaseRef {
-  readonly app: AppId
-  readonly release: ReleaseNumber
-}
-
-/** Most listening sockets of a release on one port, most releases of an app that live at one time. */
+/** Most listening sockets of a release on one port. */
 export const maxListeners = 64
-export const maxAlive = 8
 
 export const tcp = 6
 const portDeclared = 1

@@ -3,26 +3,9 @@ import { failure } from '../../core/errors.ts'
 import type { Descriptor } from '../../linux/ffi.ts'
 import { listenersOn, type TcpSocket } from '../../linux/sock-diag.ts'
 import { socketCookie } from '../../linux/sockets.ts'
+import type { Listener, ReleaseRef } from '../steering.ts'
 import type { Maps } from './kernel.ts'
-import { maxListeners, type Place, placeKey, placeOf, type ReleaseRef, releaseKey, seatsValue, u64 } from './layout.ts'
-
-export interface Listener {
-  readonly port: number
-  readonly family: 'ipv4' | 'ipv6'
-  /** As `0.0.0.0`, `::`, `::ffff:127.0.0.1`. */
-  readonly address: string
-  readonly v6only: boolean
-  /** Index of the interface that it is bound to; 0: any. */
-  readonly device: number
-  readonly uid: number
-  /** Its number among the release's listeners on the port. */
-  readonly place: number
-  readonly cookie: bigint
-  /** Id of the cgroup of the worker that opened it; 0n for park. */
-  readonly worker: bigint
-  /** Connections that wait to be accepted. */
-  readonly waiting: number
-}
+import { maxListeners, type Place, placeKey, placeOf, releaseKey, seatsValue, u64 } from './layout.ts'
 
 /** The rows of the map `seats`: a release and a port that it ever listened on. */
 export const rowsOf = (maps: Maps, ref: ReleaseRef): Place[] => {

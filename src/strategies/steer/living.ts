@@ -4,11 +4,12 @@
  */
 import { refusal } from '../../core/errors.ts'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
+import { type DeclaredPort, maxAlive, type ReleaseRef } from '../steering.ts'
 import { attachHooks, detachHooks, hookedReleases, pinnedReleases } from './hooks.ts'
 import type { Kernel, Maps } from './kernel.ts'
-import { maxAlive, placeKey, type ReleaseRef, releaseKey, u32, u64 } from './layout.ts'
+import { placeKey, releaseKey, u32, u64 } from './layout.ts'
 import { placesOf, rowsOf } from './listeners.ts'
-import { type DeclaredPort, declareSites, forgetSites } from './sites.ts'
+import { declareSites, forgetSites } from './sites.ts'
 
 /** Its living releases, in no order. */
 export const livingOf = (maps: Maps, app: AppId): ReleaseNumber[] =>

@@ -6,19 +6,13 @@
 import type { AppId } from '../../core/words.ts'
 import { dumpTcp, type TcpSocket } from '../../linux/sock-diag.ts'
 import { giveTo } from '../../linux/sockets.ts'
+import type { Lending } from '../steering.ts'
 import { copiesOf } from './copies.ts'
 import type { Maps } from './kernel.ts'
 import { placeKey, u32 } from './layout.ts'
 import { placesOf, rowsOf } from './listeners.ts'
 import { livingOf } from './living.ts'
 import { portsOf } from './ports.ts'
-
-export interface Lending {
-  /** The uid of whoever is about to bind. */
-  readonly to: number
-  /** Sockets of these users only; null: of all. A release that takes another user by itself, before it binds, keeps its sockets that way. */
-  readonly from: ReadonlySet<number> | null
-}
 
 /** Processes come and go while they are looked through. */
 const passes = 3

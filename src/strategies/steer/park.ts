@@ -19,10 +19,11 @@ import {
   sharePort,
   tcpSocket,
 } from '../../linux/sockets.ts'
-import { findHeld, type Held, hold } from './holders.ts'
+import { findHeld, type Held, hold } from '../holders.ts'
+import type { Listener } from '../steering.ts'
 import type { Maps } from './kernel.ts'
 import { type Place, placeKey } from './layout.ts'
-import { enter, type Listener, listenersFor, placesOf, replace } from './listeners.ts'
+import { enter, listenersFor, placesOf, replace } from './listeners.ts'
 import { livingOf } from './living.ts'
 
 /** Connections that may wait at one address; `net.core.somaxconn` may allow fewer. */
@@ -89,7 +90,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
     let kept: Held | null = null
     try {
       attachGroupProgram(socket, group)
-      kept = hold(socket, holders)
+      kept = hold([socket], holders)
       take(socket)
       held.set(kept.cookie, kept)
     } catch (error) {
@@ -108,7 +109,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
       attachGroupProgram(socket, group)
     },
     regroup: ({ cookie }) => {
-      const socket = held.get(cookie)?.socket
+      const socket = held.get(cookie)?.sockets[0]
       if (socket !== undefined) attachGroupProgram(socket, group)
     },
     handOn: (app, listener) => {
@@ -122,7 +123,7 @@ export function openPark(maps: Maps, group: KernelObject, cgroup: string): Park 
       held.delete(kept.cookie)
     },
     closeWaiting: ({ cookie }) => {
-      const socket = held.get(cookie)?.socket
+      const socket = held.get(cookie)?.sockets[0]
       let closed = 0
       while (socket !== undefined && closed < backlog && closeOneWaiting(socket)) closed++
       return closed

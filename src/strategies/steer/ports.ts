@@ -2,16 +2,11 @@
 import { refusal } from '../../core/errors.ts'
 import type { AppId } from '../../core/words.ts'
 import { SystemError } from '../../linux/ffi.ts'
+import type { AppPort } from '../steering.ts'
 import type { Maps } from './kernel.ts'
 import { ownerOfPort, portKey, portOfKey, portValue } from './layout.ts'
 import { listenersFor } from './listeners.ts'
 import { livingOf } from './living.ts'
-
-export interface AppPort {
-  readonly port: number
-  /** By the app's config; otherwise a release just listens there. */
-  readonly declared: boolean
-}
 
 /** The app's ports, lowest first. */
 export const portsOf = (maps: Maps, app: AppId): AppPort[] =>

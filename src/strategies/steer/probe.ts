@@ -4,9 +4,9 @@ import { networkInterfaces } from 'node:os'
 import { isLinkLocal } from '../../core/address.ts'
 import { SystemError } from '../../linux/ffi.ts'
 import { beginConnect, bind, bindToInterface, boundPort, interfaceName, tcpSocket } from '../../linux/sockets.ts'
+import type { Listener, ReleaseRef } from '../steering.ts'
 import type { Maps } from './kernel.ts'
-import { connectionKey, type ReleaseRef, releaseKey, u32 } from './layout.ts'
-import type { Listener } from './listeners.ts'
+import { connectionKey, releaseKey, u32 } from './layout.ts'
 
 /**
  * Connects to the listener as a client on this machine would; the release sees an ordinary connection. The kernel is told beforehand whom

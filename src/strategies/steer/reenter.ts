@@ -5,9 +5,9 @@
  */
 import { cgroupId, cgroupIds, subgroups } from '../../linux/cgroup.ts'
 import { dumpTcp } from '../../linux/sock-diag.ts'
+import type { ReleaseRef } from '../steering.ts'
 import { copiesOf } from './copies.ts'
 import type { Maps } from './kernel.ts'
-import type { ReleaseRef } from './layout.ts'
 import { enter } from './listeners.ts'
 
 /**

@@ -1,13 +1,8 @@
 /** Where each release is to be reached, and where its clients may wait. Kept a release, so that a cutover moves it too. */
-import type { Maps } from './kernel.ts'
-import { placeKey, placeOf, type ReleaseRef, releaseKey, type Site, siteOf, siteValue } from './layout.ts'
 
-/** A port that a release declares. */
-export interface DeclaredPort {
-  readonly port: number
-  /** Where it is to be reached, `::` being everywhere; null: where the release listens. */
-  readonly address: string | null
-}
+import type { DeclaredPort, ReleaseRef } from '../steering.ts'
+import type { Maps } from './kernel.ts'
+import { placeKey, placeOf, releaseKey, type Site, siteOf, siteValue } from './layout.ts'
 
 /** Says so before the release starts. */
 export function declareSites(maps: Maps, ref: ReleaseRef, ports: readonly DeclaredPort[]): void {

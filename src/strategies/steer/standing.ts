@@ -1,9 +1,9 @@
 /** Where park stands: with every listener of the app's living releases, and at the addresses that they declare. */
 import { anyAddress } from '../../core/address.ts'
 import type { AppId } from '../../core/words.ts'
+import type { Listener, ReleaseRef } from '../steering.ts'
 import type { Maps } from './kernel.ts'
-import type { ReleaseRef } from './layout.ts'
-import { type Listener, listenersFor } from './listeners.ts'
+import { listenersFor } from './listeners.ts'
 import { livingOf } from './living.ts'
 import { isSamePlace, type Park, unheld } from './park.ts'
 import { portsOf } from './ports.ts'

@@ -4,27 +4,23 @@
  */
 import type { Socket } from 'node:net'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
-import { attachedPrograms, getPinned, linkInfo, openTarget, type ProgramInfo } from '../../linux/bpf.ts'
+import { attachedPrograms, getPinned, linkInfo, openTarget } from '../../linux/bpf.ts'
 import type { BpfMap } from '../../linux/bpf-map.ts'
 import { SystemError } from '../../linux/ffi.ts'
+import type { ReleaseRef, Steering, Word } from '../steering.ts'
 import { clearStamp, isOver, isStamped, renewHold, setHold } from './hold.ts'
 import { hookedReleases } from './hooks.ts'
 import { install } from './install.ts'
 import { openKernel, ownNamespace, removePins } from './kernel.ts'
-import { counterNames, portKey, portValue, type ReleaseRef, releaseKey, u32, u64, wordHold } from './layout.ts'
-import { type Listener, listenersFor } from './listeners.ts'
+import { counterNames, portKey, portValue, releaseKey, u32, u64, wordHold } from './layout.ts'
+import { listenersFor } from './listeners.ts'
 import { bringIn, forgetApp, takeOut, tidy } from './living.ts'
-import { type Lending, lendPorts } from './owner.ts'
+import { lendPorts } from './owner.ts'
 import { isSamePlace, openPark, placeOfPark } from './park.ts'
-import { type AppPort, declarePorts, leftPorts, portsOf } from './ports.ts'
+import { declarePorts, leftPorts, portsOf } from './ports.ts'
 import { probe } from './probe.ts'
 import { enterListeners } from './reenter.ts'
-import type { DeclaredPort } from './sites.ts'
 import { leaveAlone, standEverywhere } from './standing.ts'
-
-export type { ReleaseRef } from './layout.ts'
-export type { Listener } from './listeners.ts'
-export type { DeclaredPort } from './sites.ts'
 
 export interface SteeringOptions {
   /** A directory in a bpffs, made if need be. */
@@ -33,91 +29,6 @@ export interface SteeringOptions {
   readonly cgroup: string
   /** The folder of the kernel programs, as bpf/build.sh makes it; without it those of this source. */
   readonly objects?: URL
-}
-
-export interface AppPorts {
-  /** All ports that its releases declare. */
-  readonly ports: readonly number[]
-  /** How long connections are parked that nothing can serve; 0: not at all. */
-  readonly holdMs: number
-}
-
-export interface RunningRelease {
-  readonly ref: ReleaseRef
-  readonly cgroup: string
-  /** As for {@link Steering.addRelease}. */
-  readonly ports: readonly DeclaredPort[]
-}
-
-export interface Word {
-  readonly active: ReleaseNumber
-  readonly standby: ReleaseNumber
-  readonly hold: boolean
-}
-
-export interface Steering {
-  /**
-   * Reserves the ports for the app; those that it declared before and does not now are given back, unless a release listens there.
-   * @throws CutoverError `refused` if another app has one
-   */
-  addApp(app: AppId, wanted: AppPorts): void
-  /** Gives all its ports back. No release of it may live. */
-  removeApp(app: AppId): void
-  /**
-   * Every socket that is made in the cgroup from now on is this release's, dark until it is switched to. Its `ports` say where it is to be
-   * reached then, if not where it listens.
-   * @throws CutoverError `refused` if the app has as many living releases as there is room for
-   */
-  addRelease(ref: ReleaseRef, cgroup: string, ports?: readonly DeclaredPort[]): void
-  /**
-   * Takes in releases of an app that run and of which the kernel knows nothing any more (see reenter.ts), with all that listens in their
-   * cgroups. `active` gets new connections from the moment at which anything of the app is steered.
-   */
-  reenter(app: AppId, releases: readonly RunningRelease[], word: Omit<Word, 'standby'>): void
-  /** Forgets the release; its processes have ended. One that is not known is fine. */
-  removeRelease(ref: ReleaseRef): void
-  /** The releases that were added and not removed. */
-  releases(): ReleaseRef[]
-  /** What listens for the release at this moment; release 0: the app's park sockets. */
-  listeners(ref: ReleaseRef): Listener[]
-  /** The app's ports, those included that nobody declared and a release listens on. */
-  ports(app: AppId): AppPort[]
-  /** Gives the app's sockets to the user who is about to open another one: a port is shared among sockets of one user only. */
-  lend(app: AppId, lending: Lending): void
-  word(app: AppId): Word
-  /**
-   * Gives new connections to the release from now on (0: to none), all ports in one step. What nothing can serve is parked with `hold`, for as
-   * long as the app's `holdMs` allows, and refused without.
-   * @returns microseconds of the one map update
-   */
-  switchTo(app: AppId, release: ReleaseNumber, options: { readonly hold: boolean }): number
-  /** Connections from the public that were made with the release, or had waited for it in park. Those from another's queue were made there. */
-  accepted(ref: ReleaseRef): number
-  /**
-   * Holds every address at which a release of the app listens on a declared port, or is to be reached there, and lets all groups have their
-   * program.
-   * @throws CutoverError `failed` naming the address that cannot be held
-   */
-  park(app: AppId): void
-  /** Connections that wait because nothing could serve them. */
-  parked(app: AppId): number
-  /**
-   * Hands on what waits where the active release listens, handshakes half done included; says how many waited there. The rest goes on waiting.
-   * Quick where nobody was parked.
-   */
-  unpark(app: AppId): number
-  /** Closes, and counts, what has waited longer than `hold`, or all that waits where nothing is to be parked now. */
-  closeParked(app: AppId): number
-  /** A connection to exactly this release, dark or not. */
-  probe(ref: ReleaseRef, listener: Listener): Socket
-  /** The look-up programs of others that steer in this network namespace, in the order in which they run. */
-  strangers(): ProgramInfo[]
-  /** What happened so far on this node, by name. */
-  counters(): Record<string, number>
-  /** Closes this process's descriptors; the kernel goes on. */
-  close(): void
-  /** Takes everything away: pins, programs, park. */
-  destroy(): void
 }
 
 /**
@@ -188,6 +99,8 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       renewHold(maps, app)
       return Number(after - before) / 1000
     },
+    inherited: () => [],
+    hasHeirs: () => true,
     accepted: (ref) => Number(countOf(maps.tallies, ref) + countOf(maps.handed, ref)),
     park: (app) => standEverywhere(maps, park, app),
     parked: (app) => park.of(app).reduce((sum, { waiting }) => sum + waiting, 0),

@@ -1,0 +1,217 @@
+/**
+ * The places of one port: a fixed set of listening sockets in one SO_REUSEPORT group, made once and kept by a holder. A release borrows a place
+ * and gives it back. None is ever closed by itself: the kernel would move the last one into the gap, and every number would mean another release.
+ */
+import { anyAddress } from '../../core/address.ts'
+import { failure } from '../../core/errors.ts'
+import { type Descriptor, SystemError } from '../../linux/ffi.ts'
+import { listenersOn } from '../../linux/sock-diag.ts'
+import {
+  attachClassicProgram,
+  bind,
+  boundEndpoint,
+  closeOneWaiting,
+  type Endpoint,
+  isListening,
+  listen,
+  setBlocking,
+  setV6Only,
+  sharePort,
+  shutDown,
+  socketCookie,
+  tcpSocket,
+} from '../../linux/sockets.ts'
+import { findHeld, type Held, hold } from '../holders.ts'
+import { type DeclaredPort, type Listener, maxAlive } from '../steering.ts'
+import { choice } from './program.ts'
+
+/** Connections that may wait at one place; `net.core.somaxconn` may allow fewer. */
+const backlog = 4096
+
+/** One more than there can be releases: the last is nobody's. */
+const size = maxAlive + 1
+const spare = maxAlive
+
+export interface Group extends Disposable {
+  /** Where all its places are bound. */
+  readonly endpoint: Endpoint
+  /** Gives new connections to the place; each of the others is reached from its own probe's address. */
+  direct(active: number, probed: readonly number[]): void
+  /** The socket of the place, as a program wants to find it that begins with it: it waits. */
+  lend(place: number): Descriptor
+  socket(place: number): Descriptor
+  /** Who stands there, and how many wait; of those places only that listen. */
+  listeners(): Listener[]
+  /** Clients are refused from here on, those that wait as well. The port stays taken. */
+  shut(): void
+  /** All places listen. */
+  open(): void
+  /** A program may have ended its listener by itself (shutdown): its place listens again, under its number. */
+  mend(): void
+  /** Closes what waits at a place that nobody has; says how many that were. */
+  closeWaiting(place: number): number
+  /** Ends the sockets and their holder: the port is free. */
+  destroy(): void
+}
+
+/**
+ * Takes the port.
+ * @throws CutoverError `failed` if it cannot be had
+ */
+export function makeGroup(port: DeclaredPort, holders: string): Group {
+  const made: Descriptor[] = []
+  try {
+    const [first, ...others] = Array.from({ length: size }, () => {
+      const socket = placeAt(made[0] === undefined ? null : boundEndpoint(made[0]), port)
+      made.push(socket)
+      return socket
+    })
+    return groupOf(hold([first as Descriptor, ...others], holders))
+  } catch (error) {
+    for (const socket of made) socket[Symbol.dispose]()
+    throw error
+  }
+}
+
+/** The places as a holder keeps them, or null if none does. */
+export function findGroup(holders: string): Group | null {
+  const [found, ...others] = findHeld(holders)
+  // Of a daemon that was killed while it made another holder.
+  for (const other of others) other[Symbol.dispose]()
+  return found === undefined ? null : groupOf(found)
+}
+
+/**
+ * Makes the places anew around those that programs still have, where their holder has gone: what remained has been numbered anew by the kernel.
+ * @param kept by place
+ */
+export function remakeGroup(port: DeclaredPort, kept: ReadonlyMap<number, Descriptor>, holders: string): Group {
+  const [some] = kept.values()
+  const endpoint = some === undefined ? null : boundEndpoint(some)
+  const [first, ...others] = Array.from({ length: size }, (_, place) => kept.get(place) ?? placeAt(endpoint, port))
+  const group = groupOf(hold([first as Descriptor, ...others], holders))
+  group.shut()
+  return group
+}
+
+function groupOf(held: Held): Group {
+  const { sockets } = held
+  const endpoint = boundEndpoint(sockets[0])
+  const socketAt = (place: number): Descriptor => {
+    const socket = sockets[place]
+    if (socket === undefined) throw new Error(`there is no place ${place}`)
+    return socket
+  }
+  const open = () => {
+    if (sockets.every(isListening)) return
+    // In their order: it is their number.
+    for (const socket of sockets) if (isListening(socket)) shutDown(socket)
+    for (const socket of sockets) listen(socket, backlog)
+  }
+  const mend = () => {
+    // Nobody listens where an app was stopped.
+    if (!isListening(socketAt(spare))) return
+    const ended = sockets.filter((socket) => !isListening(socket))
+    const [socket] = ended
+    if (socket === undefined) return
+    if (ended.length > 1) {
+      open()
+      return
+    }
+    // The kernel has moved the last one into the gap, and adds this one as the last. Ended itself, that one makes room for this one again.
+    listen(socket, backlog)
+    shutDown(socketAt(spare))
+    listen(socketAt(spare), backlog)
+  }
+  return {
+    endpoint,
+    direct: (active, probed) => attachClassicProgram(sockets[0], choice(active, probed)),
+    lend: (place) => {
+      setBlocking(socketAt(place), true)
+      return socketAt(place)
+    },
+    socket: socketAt,
+    listeners: () => {
+      const found = new Map(listenersOn([endpoint.port]).map((one) => [one.cookie, one]))
+      return sockets.flatMap((socket, place) => {
+        const one = found.get(socketCookie(socket))
+        if (one === undefined) return []
+        return [
+          {
+            port: endpoint.port,
+            family: one.family,
+            address: one.localAddress,
+            v6only: one.v6only,
+            device: one.interface,
+            uid: one.uid,
+            place,
+            cookie: one.cookie,
+            worker: null,
+            waiting: one.receiveQueue,
+          },
+        ]
+      })
+    },
+    shut: () => {
+      for (const socket of sockets) if (isListening(socket)) shutDown(socket)
+    },
+    open,
+    mend,
+    closeWaiting: (place) => {
+      const socket = socketAt(place)
+      if (!isListening(socket)) return 0
+      setBlocking(socket, false)
+      let closed = 0
+      while (closed < backlog && closeOneWaiting(socket)) closed++
+      return closed
+    },
+    destroy: () => held.letGo(),
+    [Symbol.dispose]: () => held[Symbol.dispose](),
+  }
+}
+
+/** A socket of the group, which does not listen yet. Without an address of the config it takes what comes for any, over both families if it can. */
+function placeAt(like: Endpoint | null, { port, address }: DeclaredPort): Descriptor {
+  if (like !== null) return boundAt(like)
+  if (address !== null && address !== anyAddress) {
+    if (address.includes(':'))
+      throw failure(
+        `Port ${port} is to be reached at ${address}: share can only ask a release over IPv4 whether it is healthy. Write address: any, or an IPv4 address.`,
+      )
+    return boundAt({ family: 'ipv4', address, port })
+  }
+  try {
+    return boundAt({ family: 'ipv6', address: anyAddress, port })
+  } catch (error) {
+    if (!(error instanceof SystemError && (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL')))
+      throw error
+    return boundAt({ family: 'ipv4', address: '0.0.0.0', port })
+  }
+}
+
+function boundAt(endpoint: Endpoint): Descriptor {
+  const socket = tcpSocket(endpoint.family)
+  try {
+    // What a program that is given a listening socket finds with systemd.
+    setBlocking(socket, true)
+    sharePort(socket)
+    if (endpoint.family === 'ipv6') setV6Only(socket, false)
+    bind(socket, endpoint)
+    return socket
+  } catch (error) {
+    socket[Symbol.dispose]()
+    if (error instanceof SystemError && error.call === 'bind') throw cannotBind(endpoint, error)
+    throw error
+  }
+}
+
+function cannotBind({ address, port }: Endpoint, cause: SystemError): Error {
+  const why: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'another program, or another user, has it',
+    EACCES: 'an ordinary user may not have a port that low (sysctl net.ipv4.ip_unprivileged_port_start)',
+  }
+  const words = why[cause.code]
+  return words === undefined
+    ? cause
+    : failure(`Port ${port} of ${address} cannot be had: ${words}. Nothing was switched.`, { cause })
+}

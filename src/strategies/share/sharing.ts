@@ -1,0 +1,312 @@
+/**
+ * The strategy `share`, which takes no privilege: each port has a fixed set of listening sockets, its places. A release is given one when it is
+ * started (LISTEN_FDS), and a program of the group names the place that gets new connections. Queues do not move from place to place: what waits
+ * at a release that was left is answered by that release.
+ */
+import { join } from 'node:path'
+import { failure, refusal } from '../../core/errors.ts'
+import type { AppId, ReleaseNumber } from '../../core/words.ts'
+import { pidsIn } from '../../linux/enclosure.ts'
+import type { Descriptor } from '../../linux/ffi.ts'
+import { copyDescriptor } from '../../linux/process.ts'
+import { boundPort, isListening } from '../../linux/sockets.ts'
+import { type DeclaredPort, type Listener, maxAlive, type ReleaseRef, type Steering } from '../steering.ts'
+import { type Entry, type Lodger, readBook, writeBook } from './book.ts'
+import { findGroup, type Group, makeGroup, remakeGroup } from './group.ts'
+import { probe } from './probe.ts'
+
+export interface SharingOptions {
+  /** The file that says who has which place. */
+  readonly book: string
+  /** Cutover's own cgroup, or what stands in for one; its holders are below it. */
+  readonly cgroup: string
+}
+
+export interface Sharing extends Steering {
+  /** Whether the app's ports are shared in this way. */
+  has(app: AppId): boolean
+}
+
+/** An app as it is now. */
+interface Shared {
+  ports: DeclaredPort[]
+  lodgers: Lodger[]
+  active: ReleaseNumber
+  at: number
+  holdMs: number
+  readonly groups: Map<number, Group>
+  /** When it was first seen that nobody accepts where new connections go, on the clock of `performance`. */
+  desertedSince: number | null
+}
+
+/**
+ * Finds the places as an earlier daemon left them.
+ * @throws SystemError if those of a holder may not be had
+ */
+export function openSharing({ book, cgroup }: SharingOptions): Sharing {
+  const apps = new Map<AppId, Shared>()
+  const save = () =>
+    writeBook(
+      book,
+      [...apps].map(([app, { ports, lodgers, active, at, holdMs }]) => ({ app, ports, lodgers, active, at, holdMs })),
+    )
+  const holdersOf = (app: AppId, port: number) => join(cgroup, 'places', `${app}-${port}`)
+
+  for (const entry of readBook(book)) {
+    const groups = groupsOf(entry, holdersOf)
+    if (groups === null) continue
+    const { app, ports, lodgers, active, at, holdMs } = entry
+    apps.set(app, { ports: [...ports], lodgers: [...lodgers], active, at, holdMs, groups, desertedSince: null })
+  }
+
+  const shared = (app: AppId): Shared => {
+    const found = apps.get(app)
+    if (found === undefined) throw new Error(`app ${app} shares no port`)
+    return found
+  }
+  const lodgerOf = ({ app, release }: ReleaseRef): Lodger | null =>
+    apps.get(app)?.lodgers.find((one) => one.release === release) ?? null
+  const direct = ({ groups, lodgers, at }: Shared) => {
+    for (const group of groups.values())
+      group.direct(
+        at,
+        lodgers.map(({ place }) => place),
+      )
+  }
+  const open = (app: Shared) => {
+    for (const group of app.groups.values()) group.open()
+    direct(app)
+  }
+  const waitingAt = ({ groups, at }: Shared): number =>
+    [...groups.values()]
+      .flatMap((group) => group.listeners())
+      .reduce((sum, one) => sum + (one.place === at ? one.waiting : 0), 0)
+  /** Nobody accepts where new connections go, although somebody should. */
+  const isDeserted = (app: Shared): boolean => {
+    const lodger = app.lodgers.find(({ release }) => release === app.active)
+    return app.active !== 0 && (lodger === undefined || pidsIn(lodger.cgroup).length === 0)
+  }
+  const shut = (app: Shared) => {
+    for (const group of app.groups.values()) group.shut()
+  }
+  /** Those who wait for the next release do so for as long as `hold` allows, unless it is there to take them by then. */
+  const refuseLate = (app: Shared) => {
+    setTimeout(() => {
+      const isTaken = app.lodgers.some(({ place }) => place === app.at)
+      if (app.active === 0 && !isTaken && [...apps.values()].includes(app)) shut(app)
+    }, app.holdMs).unref()
+  }
+  const free = (app: Shared, port: number) => {
+    app.groups.get(port)?.destroy()
+    app.groups.delete(port)
+    app.ports = app.ports.filter((one) => one.port !== port)
+  }
+
+  return {
+    has: (app) => apps.has(app),
+    addApp: (app, { ports, holdMs }) => {
+      for (const [other, { groups }] of apps)
+        if (other !== app && ports.some((port) => groups.has(port)))
+          throw refusal(`Port ${ports.find((port) => groups.has(port))} belongs to another app of this node.`)
+      const known: Shared = apps.get(app) ?? {
+        ports: [],
+        lodgers: [],
+        active: 0,
+        at: 0,
+        holdMs,
+        groups: new Map(),
+        desertedSince: null,
+      }
+      known.holdMs = holdMs
+      apps.set(app, known)
+      for (const port of [...known.groups.keys()]) if (!ports.includes(port)) free(known, port)
+      save()
+    },
+    removeApp: (app) => {
+      for (const group of apps.get(app)?.groups.values() ?? []) group.destroy()
+      apps.delete(app)
+      save()
+    },
+    addRelease: (ref, cgroup, ports = []) => {
+      const app = shared(ref.app)
+      const taken = new Set(app.lodgers.map(({ place }) => place))
+      // Where nobody serves it takes over from whoever did: those who wait there are its own.
+      const places = app.active === 0 ? [app.at, ...everyPlace] : everyPlace
+      const place = places.find((one) => !taken.has(one))
+      if (place === undefined)
+        throw refusal(`${maxAlive} releases of this app run already; wait until one has retired.`)
+      for (const port of ports) {
+        const group = app.groups.get(port.port)
+        if (group !== undefined) requireSameAddress(app, port)
+        else {
+          app.groups.set(port.port, makeGroup(port, holdersOf(ref.app, port.port)))
+          app.ports.push({ port: port.port, address: port.address })
+        }
+      }
+      app.lodgers = [
+        ...app.lodgers.filter(({ release }) => release !== ref.release),
+        { release: ref.release, place, cgroup },
+      ]
+      if (app.active === 0) app.at = place
+      save()
+      open(app)
+      for (const { port } of ports) app.groups.get(port)?.lend(place)
+    },
+    reenter: () => {},
+    inherited: (ref) => {
+      const lodger = lodgerOf(ref)
+      if (lodger === null) return []
+      const app = shared(ref.app)
+      // Whoever was refused because it took too long is not any more.
+      for (const group of app.groups.values()) group.mend()
+      if ([...app.groups.values()].some((group) => !isListening(group.socket(lodger.place)))) open(app)
+      app.desertedSince = null
+      return app.ports.map(({ port }) => ({
+        fd: (app.groups.get(port) as Group).socket(lodger.place).fd,
+        name: String(port),
+      }))
+    },
+    removeRelease: (ref) => {
+      const app = apps.get(ref.app)
+      const lodger = lodgerOf(ref)
+      if (app === undefined || lodger === null) return
+      app.lodgers = app.lodgers.filter((one) => one !== lodger)
+      save()
+      for (const group of app.groups.values()) {
+        group.mend()
+        if (lodger.place !== app.at) group.closeWaiting(lodger.place)
+      }
+      direct(app)
+    },
+    releases: () => [...apps].flatMap(([app, { lodgers }]) => lodgers.map(({ release }) => ({ app, release }))),
+    listeners: (ref) => {
+      const app = apps.get(ref.app)
+      if (app === undefined) return []
+      const all = (): Listener[] => [...app.groups.values()].flatMap((group) => group.listeners())
+      if (ref.release === 0) return all()
+      const lodger = lodgerOf(ref)
+      if (lodger === null || pidsIn(lodger.cgroup).length === 0) return []
+      return all().filter(({ place }) => place === lodger.place)
+    },
+    ports: (app) => (apps.get(app)?.ports ?? []).map(({ port }) => ({ port, declared: true })),
+    lend: () => {},
+    word: (app) => {
+      const { active = 0, holdMs = 0 } = apps.get(app) ?? {}
+      return { active, standby: 0, hold: holdMs > 0 }
+    },
+    switchTo: (id, release, { hold }) => {
+      const app = shared(id)
+      const lodger = lodgerOf({ app: id, release })
+      if (release !== 0 && lodger === null) throw failure(`v${release} has no place on the ports of the app`)
+      app.active = release
+      app.desertedSince = null
+      if (lodger !== null) app.at = lodger.place
+      for (const group of app.groups.values()) if (lodger !== null) group.open()
+      const before = process.hrtime.bigint()
+      if (lodger !== null) direct(app)
+      else if (!hold) shut(app)
+      const after = process.hrtime.bigint()
+      if (lodger === null && hold) refuseLate(app)
+      save()
+      return Number(after - before) / 1000
+    },
+    accepted: () => null,
+    hasHeirs: () => false,
+    park: () => {},
+    parked: (id) => {
+      const app = apps.get(id)
+      return app !== undefined && isDeserted(app) ? waitingAt(app) : 0
+    },
+    unpark: () => 0,
+    closeParked: (id) => {
+      const app = apps.get(id)
+      if (app === undefined || !isDeserted(app)) return 0
+      app.desertedSince ??= performance.now()
+      if (performance.now() - app.desertedSince < app.holdMs) return 0
+      const waited = waitingAt(app)
+      shut(app)
+      return waited
+    },
+    probe: (_ref, listener) => probe(listener),
+    strangers: () => [],
+    counters: () => ({}),
+    close: () => {
+      for (const { groups } of apps.values()) for (const group of groups.values()) group[Symbol.dispose]()
+      apps.clear()
+    },
+    destroy: () => {
+      for (const { groups } of apps.values()) for (const group of groups.values()) group.destroy()
+      apps.clear()
+      save()
+    },
+  }
+}
+
+const everyPlace = Array.from({ length: maxAlive }, (_, place) => place)
+
+/** Sockets at different addresses are in different groups: a cutover between them would do nothing. */
+function requireSameAddress({ ports }: Shared, { port, address }: DeclaredPort): void {
+  const before = ports.find((one) => one.port === port)?.address ?? null
+  if (before === address) return
+  const text = (one: string | null) => one ?? 'every address'
+  throw refusal(
+    `Port ${port} is held at ${text(before)}, and share cannot move it to ${text(address)} while the app is live. Remove the app, or deploy it under another name.`,
+  )
+}
+
+/**
+ * What a daemon finds: the places as their holders keep them or, where one was killed together with the daemon, made anew around those that
+ * programs of the app still have. Null if nothing of the app lives.
+ */
+function groupsOf(entry: Entry, holdersOf: (app: AppId, port: number) => string): Map<number, Group> | null {
+  const { app, ports, lodgers, at } = entry
+  const groups = new Map<number, Group>()
+  for (const port of ports) {
+    const holders = holdersOf(app, port.port)
+    const group = findGroup(holders) ?? remake(port, lodgers, holders)
+    if (group !== null) groups.set(port.port, group)
+  }
+  if (groups.size === 0) return null
+  for (const [number, group] of groups) {
+    if (isListening(group.socket(at)) || lodgers.length === 0) continue
+    group.open()
+    groups.set(number, group)
+    group.direct(
+      at,
+      lodgers.map(({ place }) => place),
+    )
+  }
+  return groups
+}
+
+function remake(port: DeclaredPort, lodgers: readonly Lodger[], holders: string): Group | null {
+  const kept = new Map<number, Descriptor>()
+  for (const { place, cgroup } of lodgers) {
+    const socket = pidsIn(cgroup)
+      .map((pid) => inheritedSocket(pid, port.port))
+      .find((one) => one !== null)
+    if (socket !== undefined && socket !== null) kept.set(place, socket)
+  }
+  return kept.size === 0 ? null : remakeGroup(port, kept, holders)
+}
+
+/** Most ports that an app may have, and the first descriptor that a program was given. */
+const [mostPorts, firstInherited] = [16, 3]
+
+function inheritedSocket(pid: number, port: number): Descriptor | null {
+  for (let fd = firstInherited; fd < firstInherited + mostPorts; fd++) {
+    const copy = copyDescriptor(pid, fd)
+    if (copy === null) continue
+    if (isListeningOn(copy, port)) return copy
+    copy[Symbol.dispose]()
+  }
+  return null
+}
+
+function isListeningOn(socket: Descriptor, port: number): boolean {
+  try {
+    return isListening(socket) && boundPort(socket) === port
+  } catch {
+    return false
+  }
+}
