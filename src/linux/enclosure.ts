@@ -17,7 +17,7 @@ import {
   removeCgroup,
 } from './cgroup.ts'
 import { untilEmpty } from './cgroup-events.ts'
-import { addLeader, forgetLeaders, killMarked, markedPids, markOf, untilNoneMarked } from './marks.ts'
+import { addLeader, forgetLeaders, isAnyMarked, killMarked, markedPids, markOf, untilNoneMarked } from './marks.ts'
 import type { ProcessIdentity } from './process.ts'
 
 /** A cgroup's name is a path, and a mark's is none. */
@@ -56,6 +56,9 @@ export const isLedBy = (name: string, leader: ProcessIdentity): void => {
 
 /** The processes that are there and below it; none if it does not exist. */
 export const pidsIn = (name: string): Pid[] => (isCgroup(name) ? cgroupPids(name) : markedPids(name))
+
+/** Whether any process is there. */
+export const isAnyIn = (name: string): boolean => (isCgroup(name) ? cgroupPids(name).length > 0 : isAnyMarked(name))
 
 /** The number by which the kernel knows what is there, and what is below it: of cgroups only. */
 export const idOf = (name: string): bigint => (isCgroup(name) ? cgroupId(name) : 0n)

@@ -4,6 +4,7 @@
  * environment; a cgroup holds that one as well. See proc_pid_environ(5), setsid(2).
  */
 import { readdirSync } from 'node:fs'
+import { uptime } from 'node:os'
 import type { Pid } from '../core/words.ts'
 import { environmentOf, processStat } from './proc.ts'
 import { type ExitWatch, identify, isAlive, type ProcessIdentity, sendSignal, watchExit } from './process.ts'
@@ -35,16 +36,49 @@ export function markedPids(name: string): Pid[] {
       isWithin(known, name) ? some.filter(isSessionOf).map(({ pid }) => pid) : [],
     ),
   )
-  return readdirSync('/proc').flatMap((entry) => {
-    const pid = Number(entry)
-    return Number.isInteger(pid) && isThere(pid, name, sessions) ? [pid] : []
-  })
+  return lookAround().flatMap(({ pid, session, mark }) =>
+    sessions.has(session) || (mark !== null && isWithin(mark, name)) ? [pid] : [],
+  )
 }
+
+interface Seen {
+  readonly pid: Pid
+  readonly session: Pid
+  readonly mark: string | null
+}
+
+let seen: readonly Seen[] | null = null
+
+/** Every process of the machine that is not dead. One look, which reads all of /proc, serves for as long as this program does not wait for anything. */
+function lookAround(): readonly Seen[] {
+  if (seen === null) {
+    seen = readdirSync('/proc').flatMap(seenAs)
+    setImmediate(lookAnew).unref()
+  }
+  return seen
+}
+
+function lookAnew(): void {
+  seen = null
+}
+
+function seenAs(entry: string): Seen[] {
+  const pid = Number(entry)
+  const stat = Number.isInteger(pid) ? processStat(pid) : null
+  // A thread of the kernel has no session; a zombie is there no longer.
+  if (stat === null || stat.session === 0 || ('ZX'.includes(stat.state) && stat.threads <= 1)) return []
+  return [{ pid, session: stat.session, mark: markOfProcess({ pid, startTime: stat.startTime }) }]
+}
+
+/** Whether anything lives there: told without a look at all processes where one that began a session does. */
+export const isAnyMarked = (name: string): boolean =>
+  [...leaders].some(([known, some]) => isWithin(known, name) && some.some(isAlive)) || markedPids(name).length > 0
 
 /** SIGKILL for each of them, and for those that they start meanwhile. */
 export function killMarked(name: string): void {
   const killed = new Set<Pid>()
   for (let round = 0; round < mostRounds; round++) {
+    lookAnew()
     const fresh = markedPids(name).filter((pid) => !killed.has(pid))
     if (fresh.length === 0) return
     for (const pid of fresh) {
@@ -60,6 +94,7 @@ const mostRounds = 100
 /** Resolves true as soon as no process is left there, false when the signal aborts first. The end of each process is told, nothing is polled. */
 export async function untilNoneMarked(name: string, signal: AbortSignal): Promise<boolean> {
   for (;;) {
+    lookAnew()
     const pids = markedPids(name)
     if (pids.length === 0) return true
     if (signal.aborted) return false
@@ -89,13 +124,26 @@ function isSessionOf(leader: ProcessIdentity): boolean {
   return stat === null || stat.startTime === leader.startTime
 }
 
-function isThere(pid: Pid, name: string, sessions: ReadonlySet<Pid>): boolean {
-  const stat = processStat(pid)
-  if (stat === null || !isAlive({ pid, startTime: stat.startTime })) return false
-  if (sessions.has(stat.session)) return true
-  const mark = environmentOf(pid).find((entry) => entry.startsWith(`${variable}=`))
-  return mark !== undefined && isWithin(mark.slice(variable.length + 1), name)
+/** Processes without a mark, by pid, with their start time: most of a machine's, and reading an environment costs more than all else. */
+const unmarked = new Map<Pid, number>()
+const mostUnmarked = 100_000
+
+/** A child has the environment of its parent until it becomes a program of its own. */
+const settlesMs = 5000
+
+function markOfProcess({ pid, startTime }: ProcessIdentity): string | null {
+  if (unmarked.get(pid) === startTime) return null
+  const mark = markedName(pid)
+  if (mark === null && uptimeMs() - startTime * tickMs > settlesMs) {
+    if (unmarked.size > mostUnmarked) unmarked.clear()
+    unmarked.set(pid, startTime)
+  }
+  return mark
 }
+
+/** A clock tick of the kernel is a hundredth of a second for programs, on every machine. See USER_HZ. */
+const tickMs = 10
+const uptimeMs = (): number => uptime() * 1000
 
 /** The mark of a process, without what is below it; null if it has none that can be seen. */
 export function markedName(pid: Pid): string | null {

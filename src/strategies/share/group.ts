@@ -23,7 +23,6 @@ import {
 } from '../../linux/sockets.ts'
 import { findHeld, type Held, hold } from '../holders.ts'
 import { type DeclaredPort, type Listener, maxAlive } from '../steering.ts'
-import { choice } from './program.ts'
 
 /** Connections that may wait at one place; `net.core.somaxconn` may allow fewer. */
 const backlog = 4096
@@ -35,8 +34,8 @@ const spare = maxAlive
 export interface Group extends Disposable {
   /** Where all its places are bound. */
   readonly endpoint: Endpoint
-  /** Gives new connections to the place; each of the others is reached from its own probe's address. */
-  direct(active: number, probed: readonly number[]): void
+  /** Who gets new connections is this program's to say from now on (program.ts). */
+  direct(program: Uint8Array): void
   /** The socket of the place, as a program wants to find it that begins with it: it waits. */
   lend(place: number): Descriptor
   socket(place: number): Descriptor
@@ -125,7 +124,7 @@ function groupOf(held: Held): Group {
   }
   return {
     endpoint,
-    direct: (active, probed) => attachClassicProgram(sockets[0], choice(active, probed)),
+    direct: (program) => attachClassicProgram(sockets[0], program),
     lend: (place) => {
       setBlocking(socketAt(place), true)
       return socketAt(place)

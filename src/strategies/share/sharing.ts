@@ -6,7 +6,7 @@
 import { join } from 'node:path'
 import { failure, refusal } from '../../core/errors.ts'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
-import { pidsIn } from '../../linux/enclosure.ts'
+import { isAnyIn, pidsIn } from '../../linux/enclosure.ts'
 import type { Descriptor } from '../../linux/ffi.ts'
 import { copyDescriptor } from '../../linux/process.ts'
 import { boundPort, isListening } from '../../linux/sockets.ts'
@@ -14,6 +14,7 @@ import { type DeclaredPort, type Listener, maxAlive, type ReleaseRef, type Steer
 import { type Entry, type Lodger, readBook, writeBook } from './book.ts'
 import { findGroup, type Group, makeGroup, remakeGroup } from './group.ts'
 import { probe } from './probe.ts'
+import { choice } from './program.ts'
 
 export interface SharingOptions {
   /** The file that says who has which place. */
@@ -66,12 +67,9 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
   }
   const lodgerOf = ({ app, release }: ReleaseRef): Lodger | null =>
     apps.get(app)?.lodgers.find((one) => one.release === release) ?? null
-  const direct = ({ groups, lodgers, at }: Shared) => {
-    for (const group of groups.values())
-      group.direct(
-        at,
-        lodgers.map(({ place }) => place),
-      )
+  const direct = (app: Shared) => {
+    const program = programOf(app)
+    for (const group of app.groups.values()) group.direct(program)
   }
   const open = (app: Shared) => {
     for (const group of app.groups.values()) group.open()
@@ -84,7 +82,7 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
   /** Nobody accepts where new connections go, although somebody should. */
   const isDeserted = (app: Shared): boolean => {
     const lodger = app.lodgers.find(({ release }) => release === app.active)
-    return app.active !== 0 && (lodger === undefined || pidsIn(lodger.cgroup).length === 0)
+    return app.active !== 0 && (lodger === undefined || !isAnyIn(lodger.cgroup))
   }
   const shut = (app: Shared) => {
     for (const group of app.groups.values()) group.shut()
@@ -185,7 +183,7 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       const all = (): Listener[] => [...app.groups.values()].flatMap((group) => group.listeners())
       if (ref.release === 0) return all()
       const lodger = lodgerOf(ref)
-      if (lodger === null || pidsIn(lodger.cgroup).length === 0) return []
+      if (lodger === null || !isAnyIn(lodger.cgroup)) return []
       return all().filter(({ place }) => place === lodger.place)
     },
     ports: (app) => (apps.get(app)?.ports ?? []).map(({ port }) => ({ port, declared: true })),
@@ -202,8 +200,9 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       app.desertedSince = null
       if (lodger !== null) app.at = lodger.place
       for (const group of app.groups.values()) if (lodger !== null) group.open()
+      const program = programOf(app)
       const before = process.hrtime.bigint()
-      if (lodger !== null) direct(app)
+      if (lodger !== null) for (const group of app.groups.values()) group.direct(program)
       else if (!hold) shut(app)
       const after = process.hrtime.bigint()
       if (lodger === null && hold) refuseLate(app)
@@ -242,6 +241,13 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
   }
 }
 
+/** New connections go to where the app has them, and every lodger can be probed. */
+const programOf = ({ at, lodgers }: Pick<Entry, 'at' | 'lodgers'>): Buffer =>
+  choice(
+    at,
+    lodgers.map(({ place }) => place),
+  )
+
 const everyPlace = Array.from({ length: maxAlive }, (_, place) => place)
 
 /** Sockets at different addresses are in different groups: a cutover between them would do nothing. */
@@ -271,10 +277,7 @@ function groupsOf(entry: Entry, holdersOf: (app: AppId, port: number) => string)
     if (isListening(group.socket(at)) || lodgers.length === 0) continue
     group.open()
     groups.set(number, group)
-    group.direct(
-      at,
-      lodgers.map(({ place }) => place),
-    )
+    group.direct(programOf(entry))
   }
   return groups
 }
