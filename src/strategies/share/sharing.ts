@@ -9,7 +9,8 @@ import type { AppId, ReleaseNumber } from '../../core/words.ts'
 import { isAnyIn, pidsIn } from '../../linux/enclosure.ts'
 import type { Descriptor } from '../../linux/ffi.ts'
 import { copyDescriptor } from '../../linux/process.ts'
-import { boundPort, isListening } from '../../linux/sockets.ts'
+import { listenersOn, whereOpen } from '../../linux/sock-diag.ts'
+import { isListening } from '../../linux/sockets.ts'
 import { type DeclaredPort, type Listener, maxAlive, type ReleaseRef, type Steering } from '../steering.ts'
 import { type Entry, type Lodger, readBook, writeBook } from './book.ts'
 import { findGroup, type Group, makeGroup, remakeGroup } from './group.ts'
@@ -283,33 +284,13 @@ function groupsOf(entry: Entry, holdersOf: (app: AppId, port: number) => string)
 }
 
 function remake(port: DeclaredPort, lodgers: readonly Lodger[], holders: string): Group | null {
+  const inodes = new Set(listenersOn([port.port]).map(({ inode }) => inode))
   const kept = new Map<number, Descriptor>()
-  for (const { place, cgroup } of lodgers) {
-    const socket = pidsIn(cgroup)
-      .map((pid) => inheritedSocket(pid, port.port))
-      .find((one) => one !== null)
-    if (socket !== undefined && socket !== null) kept.set(place, socket)
+  const pids = lodgers.map(({ place, cgroup }) => ({ place, pids: new Set(pidsIn(cgroup)) }))
+  for (const { pid, fd } of whereOpen(inodes)) {
+    const place = pids.find((one) => one.pids.has(pid))?.place
+    const socket = place === undefined || kept.has(place) ? null : copyDescriptor(pid, fd)
+    if (place !== undefined && socket !== null) kept.set(place, socket)
   }
   return kept.size === 0 ? null : remakeGroup(port, kept, holders)
-}
-
-/** Most ports that an app may have, and the first descriptor that a program was given. */
-const [mostPorts, firstInherited] = [16, 3]
-
-function inheritedSocket(pid: number, port: number): Descriptor | null {
-  for (let fd = firstInherited; fd < firstInherited + mostPorts; fd++) {
-    const copy = copyDescriptor(pid, fd)
-    if (copy === null) continue
-    if (isListeningOn(copy, port)) return copy
-    copy[Symbol.dispose]()
-  }
-  return null
-}
-
-function isListeningOn(socket: Descriptor, port: number): boolean {
-  try {
-    return isListening(socket) && boundPort(socket) === port
-  } catch {
-    return false
-  }
 }
