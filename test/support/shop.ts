@@ -29,6 +29,12 @@ const answer = () => process.env.CUTOVER_RELEASE + ' pid ' + process.pid + '\\n'
 createServer((request, response) => response.end(answer())).listen(${shopPort})
 `
 
+/** The same for one that is given its socket. */
+export const givenServer = goodServer.replace(
+  `listen(${shopPort})`,
+  'listen(process.env.LISTEN_PID === String(process.pid) ? { fd: 3 } : { port: 1 })',
+)
+
 /** The app's folder, gone when the test ends. */
 export function shopFolder(t: TestContext, { app = 'shop', config = '', server = goodServer, files = {} }: Shop = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'cutover-shop-'))

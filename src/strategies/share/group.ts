@@ -14,6 +14,7 @@ import {
   type Endpoint,
   isListening,
   listen,
+  reuseAddress,
   setBlocking,
   setV6Only,
   sharePort,
@@ -104,7 +105,10 @@ function groupOf(held: Held): Group {
   const open = () => {
     if (sockets.every(isListening)) return
     // In their order: it is their number.
-    for (const socket of sockets) if (isListening(socket)) shutDown(socket)
+    for (const socket of sockets) {
+      if (isListening(socket)) shutDown(socket)
+      reuseAddress(socket, true)
+    }
     for (const socket of sockets) listen(socket, backlog)
   }
   const mend = () => {
@@ -152,7 +156,11 @@ function groupOf(held: Held): Group {
       })
     },
     shut: () => {
-      for (const socket of sockets) if (isListening(socket)) shutDown(socket)
+      for (const socket of sockets) {
+        if (isListening(socket)) shutDown(socket)
+        // Nobody else may have the port although nobody listens.
+        reuseAddress(socket, false)
+      }
     },
     open,
     mend,
@@ -199,17 +207,16 @@ function boundAt(endpoint: Endpoint): Descriptor {
     return socket
   } catch (error) {
     socket[Symbol.dispose]()
-    if (error instanceof SystemError && error.call === 'bind') throw cannotBind(endpoint, error)
-    throw error
+    throw cannotBind(endpoint, error)
   }
 }
 
-function cannotBind({ address, port }: Endpoint, cause: SystemError): Error {
+function cannotBind({ address, port }: Endpoint, cause: unknown): unknown {
   const why: Readonly<Record<string, string>> = {
     EADDRINUSE: 'another program, or another user, has it',
     EACCES: 'an ordinary user may not have a port that low (sysctl net.ipv4.ip_unprivileged_port_start)',
   }
-  const words = why[cause.code]
+  const words = cause instanceof SystemError ? why[cause.code] : undefined
   return words === undefined
     ? cause
     : failure(`Port ${port} of ${address} cannot be had: ${words}. Nothing was switched.`, { cause })

@@ -1,0 +1,134 @@
+/** What an ordinary user does with an app, from its first deploy to its end, without any privilege. */
+import '../../support/ordinary.ts'
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { whoAnswers } from '../../support/app.ts'
+import { cutover } from '../../support/cutover.ts'
+import { answeredIn, assertNoneLost } from '../../support/load.ts'
+import { startNode } from '../../support/node.ts'
+import { assertFailed, errorOf, givenServer, lightLoad, shopFolder, shopPort } from '../../support/shop.ts'
+
+test('deploy, deploy, rollback, stop, start, remove', async (t) => {
+  const node = await startNode(t)
+  const folder = shopFolder(t, { server: givenServer, config: 'workers: 2' })
+  const first = await node.deploy(folder)
+  assert.equal(first.strategy, 'share')
+  assert.deepEqual([first.accepted, first.lost], [{ v1: null }, { listen_drops: 0, cut: 0 }])
+  assert.match(first.steps.find(({ step }) => step === 'start')?.text ?? '', /^pids \d+, \d+ were given \[::\]:8080$/)
+
+  await using load = await lightLoad()
+  const second = await node.deploy(folder)
+  assert.deepEqual([second.previous, await whoAnswers()], [1, 'v2'])
+  assert.deepEqual((await node.settled('shop')).standby, [1])
+  const back = await node.rollback('shop')
+  assert.deepEqual([back.release, back.previous, await whoAnswers()], [1, 2, 'v1'])
+  assert.match((await errorOf(node.rollback('shop'))).message, /was rolled back/)
+  const restarted = await node.operate('restart', 'shop')
+  assert.deepEqual([restarted.release, await whoAnswers()], [3, 'v3'])
+  const status = await node.settled('shop')
+  assert.deepEqual([status.strategy, status.active, status.ports[0]?.addresses], ['share', 3, ['::']])
+  assert.deepEqual(
+    status.releases.map(({ connections, rate }) => [connections.accepted, rate]),
+    status.releases.map(() => [null, null]),
+  )
+  const answered = answeredIn(await load.snapshot())
+  await load.until('more is answered', (fates) => answeredIn(fates) > answered + 20)
+  assertNoneLost(await load.stop())
+
+  await node.operate('stop', 'shop')
+  await assert.rejects(whoAnswers())
+  assert.equal(await isFree(), false)
+  await node.operate('start', 'shop')
+  assert.equal(await whoAnswers(), 'v3')
+  await node.operate('remove', 'shop')
+  assert.equal(await isFree(), true)
+})
+
+test('a candidate is dark until the cutover, and one that fails was never seen', async (t) => {
+  const node = await startNode(t)
+  await node.deploy(shopFolder(t, { server: givenServer }))
+  await using load = await lightLoad()
+  const slow = givenServer.replace('response.end(answer())', 'setTimeout(() => response.end(answer()), 300)')
+  const sick = givenServer.replace('response.end(answer())', 'response.writeHead(503).end(answer())')
+  await errorOf(node.deploy(shopFolder(t, { server: sick, config: 'deploy_timeout: 2s' })))
+  await assertFailed(node, { release: 2, active: 1, reason: /GET \/ answered 503/ })
+  const deploy = node.deploy(shopFolder(t, { server: slow, config: 'health: {path: /, healthy: 5}' }))
+  await pause(1500)
+  assert.deepEqual(Object.keys((await load.snapshot()).answered), ['v1'])
+  await deploy
+  await load.until('the next release answers', ({ answered }) => (answered.v3 ?? 0) > 0)
+  const fates = await load.stop()
+  assertNoneLost(fates)
+  assert.deepEqual(Object.keys(fates.answered).toSorted(), ['v1', 'v3'])
+})
+
+test('an app that opens its port itself is recognised, and told what to do', async (t) => {
+  const node = await startNode(t)
+  await node.deploy(shopFolder(t, { server: givenServer }))
+  const taken = await errorOf(node.deploy(shopFolder(t)))
+  assert.match(
+    taken.message,
+    /exited with code 1.*\nIt opened its port itself, and has to take the socket .*LISTEN_FDS/s,
+  )
+
+  const shared = `
+    import { createServer } from 'node:http'
+    createServer((request, response) => response.end('mine')).listen({ port: ${shopPort}, reusePort: true })`
+  const joined = await errorOf(node.deploy(shopFolder(t, { server: shared, config: 'deploy_timeout: 3s' })))
+  assert.match(joined.message, /got no answer.*; it listens on 8080 by itself, and has to take the socket/)
+
+  const elsewhere = shared.replace(`port: ${shopPort}, reusePort: true`, 'port: 8123')
+  const other = await errorOf(
+    node.deploy(shopFolder(t, { server: elsewhere, config: 'deploy_timeout: 3s\nhealth: {tcp: true}' })),
+  )
+  assert.match(other.message, /port 8080 .*; it listens on 8123 by itself, and has to take the socket/)
+  assert.equal(await whoAnswers(), 'v1')
+})
+
+test('what an ordinary user cannot have is refused in so many words', async (t) => {
+  const node = await startNode(t)
+  const refused = async (config: string) =>
+    (await errorOf(node.deploy(shopFolder(t, { server: givenServer, config })))).message
+  assert.match(await refused('strategy: steer'), /steer does not work here: the daemon does not run as root/)
+  assert.match(
+    [await errorOf(node.deploy(shopFolder(t, { server: givenServer, config: 'user: root' })))]
+      .flatMap(({ message, details }) => [message, ...details])
+      .join('\n'),
+    /user.*root: only a daemon that runs as root can start programs as another user/,
+  )
+  assert.match(await refused('port: 80'), /Port 80 of :: cannot be had: an ordinary user may not/)
+  assert.match(await refused('ports: [{port: 8080, address: "::1"}]'), /share can only ask a release over IPv4/)
+
+  const stranger = createServer().listen(shopPort, '127.0.0.1')
+  await once(stranger, 'listening')
+  t.after(() => stranger.close())
+  const held = await refused('ports: [{port: 8080, address: 127.0.0.1}]')
+  assert.match(held, /Port 8080 is held by node \(pid \d+\), which listens on 127\.0\.0\.1/)
+})
+
+test('doctor says what works here', async (t) => {
+  const node = await startNode(t)
+  const { code, stdout } = await cutover(['doctor', '--json'], { home: node.place.home })
+  const { strategy, checks } = JSON.parse(stdout)
+  assert.deepEqual([code, strategy], [0, 'share'])
+  const named = (check: string) => checks.find((one: { check: string }) => one.check === check)
+  assert.match(named('steer').text, /needs root/)
+  assert.deepEqual([named('shared port').ok, named('kept sockets').ok], [true, true])
+})
+
+/** Whether somebody else could have the port. */
+async function isFree(): Promise<boolean> {
+  const server = createServer()
+  server.listen(shopPort)
+  try {
+    await once(server, 'listening')
+    return true
+  } catch {
+    return false
+  } finally {
+    server.close()
+  }
+}
