@@ -30,7 +30,7 @@ export interface Running {
   readonly instance: Instance
 }
 
-export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | 'cgroups'>, LogWatches {
+export interface Node extends Pick<Parts, 'instances' | 'commands' | 'files' | 'cgroups' | 'tryQueues'>, LogWatches {
   readonly home: Home
   readonly store: Store
   readonly log: Log
@@ -73,7 +73,7 @@ export interface NodeOptions {
 }
 
 export function createNode({ home, store, log, closing, parts }: NodeOptions): Node {
-  const { instances, commands, files, cgroups, openSteering, openSharing, bpffs } = parts
+  const { instances, commands, files, cgroups, openSteering, openSharing, tryQueues, bpffs } = parts
   const name = nameOf(home)
   const cgroup = enclosureNamed(name)
   // A command that an app ran may have started this daemon.
@@ -110,6 +110,7 @@ export function createNode({ home, store, log, closing, parts }: NodeOptions): N
     commands,
     files,
     cgroups,
+    tryQueues,
     locks: createLocks(),
     cgroup,
     closing,

@@ -16,6 +16,7 @@ import { removeFile, removeLeftovers, removeRelease, removeTree } from '../store
 import { toDisk } from '../store/files/to-disk.ts'
 import { openStore } from '../store/store.ts'
 import { openSharing } from '../strategies/share/sharing.ts'
+import { tryQueues } from '../strategies/steer/queues.ts'
 import { openSteering } from '../strategies/steer/steering.ts'
 
 /** The real ones. */
@@ -23,6 +24,7 @@ export const parts = {
   openStore,
   openSteering,
   openSharing,
+  tryQueues,
   instances: { start: startInstance, adopt: adoptInstance },
   commands: { run: runCommand },
   files: {

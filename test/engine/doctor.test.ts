@@ -9,7 +9,8 @@ import process from 'node:process'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Engine } from '../../src/engine/engine.ts'
-import { parts } from '../../src/engine/parts.ts'
+import { type Parts, parts } from '../../src/engine/parts.ts'
+import { dumpTcp } from '../../src/linux/sock-diag.ts'
 import { appFolder, port } from '../support/app.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
@@ -44,8 +45,9 @@ test('each thing is looked at, and nothing is left of it where no app is', { ski
   assert.deepEqual(
     checks.map(({ check }) => check),
     [
-      ...['root', 'cgroup v2', 'kernel programs', 'other steering', 'sockets', 'processes'],
-      ...['bpffs', 'memory', 'swap', 'logs', 'NAT'],
+      ...['cgroup v2', 'kernel programs', 'other steering', 'sockets', 'processes'],
+      ...['queues move', 'queues wake', 'bpffs', 'shared port', 'kept sockets'],
+      ...['memory', 'swap', 'logs', 'NAT'],
     ],
   )
   assert.equal(existsSync(cgroup), false)
@@ -99,6 +101,38 @@ test('a rule that sends the port of an app elsewhere is told, with what to do', 
   const { strategy, ok, text } = await found(engine, 'NAT')
   assert.deepEqual([strategy, ok], ['steer', false])
   assert.ok(text.includes(`by the rule: ${rule}. Delete the rule`), text)
+})
+
+test('where what waits is lost with its listener steer does not work; where it only wakes nobody it does', {
+  skip: asRoot,
+}, async (t) => {
+  let tried: Parts['tryQueues'] = () => parts.tryQueues(() => {})
+  const { engine } = await inProcess(t, { ...parts, tryQueues: (...given) => tried(...given) })
+  const lost = await found(engine, 'queues move')
+  assert.deepEqual([lost.strategy, lost.ok], [null, false])
+  assert.match(lost.text, /^8 of 8 connections that waited in a listener were lost when it ended\. The kernel has to/)
+  assert.equal((await found(engine, 'queues wake')).ok, false)
+
+  tried = async () => ({ waiting: 8, moved: 8, woken: false })
+  assert.equal((await found(engine, 'queues move')).ok, true)
+  const asleep = await found(engine, 'queues wake')
+  assert.deepEqual([asleep.strategy, asleep.ok], ['steer', false])
+  assert.match(asleep.text, /only when another connection came.*\. Use a kernel that wakes it/)
+
+  tried = parts.tryQueues
+  assert.equal((await found(engine, 'queues move')).ok, true)
+})
+
+test('queues are tried beside an app under whose port nothing changes', { skip: asRoot }, async (t) => {
+  const { engine, deploy } = await inProcess(t)
+  await deploy(appFolder(t))
+  const before = dumpTcp({ states: ['listen'] }).map(({ cookie }) => cookie)
+  const { ok, text } = await found(engine, 'queues move')
+  assert.ok(ok, text)
+  assert.deepEqual(
+    dumpTcp({ states: ['listen'] }).map(({ cookie }) => cookie),
+    before,
+  )
 })
 
 test('where no kernel program can be pinned, each check that failed says what to do', { skip: asRoot }, async (t) => {

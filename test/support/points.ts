@@ -117,6 +117,7 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       return steering(parts.openSteering(options))
     },
     openSharing: parts.openSharing,
+    tryQueues: parts.tryQueues,
     instances: {
       start: async (spec, onEvent) => {
         at(`before the workers of ${ofCgroup(spec.cgroup)} are started`)

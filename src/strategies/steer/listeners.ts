@@ -17,7 +17,7 @@ export const rowsOf = (maps: Maps, ref: ReleaseRef): Place[] => {
 }
 
 /** The places of a row that were ever taken, the lowest first. */
-export function placesOf(maps: Maps, row: Place): Place[] {
+export function placesOf(maps: Pick<Maps, 'seats'>, row: Place): Place[] {
   const high = maps.seats.get(placeKey({ ...row, n: 0 }))?.readUInt32LE(0) ?? 0
   return Array.from({ length: high }, (_, n) => ({ ...row, n }))
 }
@@ -58,7 +58,12 @@ export function listenersFor(maps: Maps, ref: ReleaseRef): Listener[] {
  * Gives a listening socket the lowest free place from this one on, as the kernel does for what an app opens under its hooks.
  * @throws CutoverError `failed` if there is none
  */
-export function enter(maps: Maps, { ref, port, n: first }: Place, socket: Descriptor, worker = 0n): void {
+export function enter(
+  maps: Pick<Maps, 'places' | 'owners' | 'seats'>,
+  { ref, port, n: first }: Place,
+  socket: Descriptor,
+  worker = 0n,
+): void {
   for (let n = first; n < maxListeners; n++) {
     const key = placeKey({ ref, port, n })
     if (!maps.places.add(key, u64(BigInt(socket.fd)))) continue
