@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { commands } from '../../src/cli/commands.ts'
+import { requireKnown } from './known-command.ts'
 
 const file = fileURLToPath(new URL('../../docs/commands.md', import.meta.url))
 
@@ -32,4 +33,13 @@ test('docs/commands.md says of each command what its help does', async () => {
   const written = [intro, ...pages].join('\n')
   if (process.env.UPDATE_DOCS) writeFileSync(file, written)
   assert.equal(readFileSync(file, 'utf8'), written)
+})
+
+test('every example in it is a command that there is, with options that it has', async () => {
+  const examples = readFileSync(file, 'utf8')
+    .split('\n')
+    // What follows two spaces, or a pipe, is not given to cutover.
+    .flatMap((line) => /^ {2}cutover (.+?)(?: {2}| \||$)/.exec(line)?.[1] ?? [])
+  assert.ok(examples.length >= 20, `${examples.length} found`)
+  for (const words of examples) await requireKnown(words)
 })

@@ -1,104 +1,168 @@
-/** docs/install.md and the unit that it installs, as far as they can be shown true without a systemd that runs. */
+/** docs/install.md, as somebody follows it, on a machine of its own: from the package over deploys by ssh to where nothing is left. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, delimiter, dirname, join } from 'node:path'
 import process from 'node:process'
-import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import type { Command } from 'commander'
-import { commands } from '../../src/cli/commands.ts'
+import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from '../../src/client/client.ts'
+import { placeAt } from '../../src/daemon/place.ts'
+import { ask } from '../support/app.ts'
+import { install } from '../support/package.ts'
 import { needs } from '../support/packages.ts'
-import { temporaryDirectory } from '../support/workspace.ts'
+import { type Block, blocksOf, byFirstLine, commandsOf, follow, root, shell } from './blocks.ts'
+import { makeMachine } from './machine.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const unit = join(root, 'packaging', 'cutover.service')
-const page = readFileSync(join(root, 'docs', 'install.md'), 'utf8')
+const page = 'docs/install.md'
+const variable = 'CUTOVER_TEST_INSTALL'
+const packing = 'npm ci && npm pack'
 
-/** Lines of the page's blocks of commands. */
-const lines = page.split('\n').flatMap((line) => (line.startsWith('    ') ? [line.trim()] : []))
-
-test('systemd accepts the unit', { skip: needs('systemd') }, () => {
-  // What verify has to say comes on stderr, and not always with an exit code.
-  const said = execFileSync('sh', ['-c', 'systemd-analyze verify --man=no "$0" 2>&1', unit], {
-    encoding: 'utf8',
-    timeout: 60_000,
+/**
+ * What needs the npm registry, which a namespace has not: a checkout in which the page's first block was run, and a later version. The folder
+ * of both.
+ */
+function prepare(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'cutover-install-'))
+  const checkout = join(directory, 'checkout')
+  cpSync(root, checkout, {
+    recursive: true,
+    filter: (path) => !['node_modules', '.git', 'dist'].includes(basename(path)),
   })
-  assert.equal(said.includes('cutover.service'), false, said)
-})
+  const PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
+  const run = (script: string) =>
+    execFileSync('bash', ['-c', script], {
+      cwd: checkout,
+      env: { ...process.env, PATH, npm_config_loglevel: 'error' },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+  run(commandsOf(page).find(({ text }) => text === packing)?.text ?? 'false')
+  run('npm version --no-git-tag-version 0.2.0 && npm pack')
+  // npm keeps what it needs to install the package once more without the registry.
+  mkdirSync(join(directory, 'once'))
+  install(join(directory, 'once'), join(checkout, 'cutover-0.1.0.tgz'))
+  return directory
+}
 
-/** Settings by name, comments left out. */
-const settings = new Map(
-  readFileSync(unit, 'utf8')
-    .split('\n')
-    .flatMap((line) => {
-      const [, name, value] = /^(\w+)=(.*)$/.exec(line) ?? []
-      return name === undefined ? [] : [[name, value] as const]
-    }),
-)
+const missing = needs('systemd', 'rsync', 'openssh-client', 'openssh-server')
+const isPossible = process.getuid?.() === 0 && missing === false
+// This file runs itself again in a namespace.
+process.env[variable] ??= isPossible ? prepare() : ''
+const { asRoot } = await import('../support/namespace.ts')
+const directory = process.env[variable] ?? ''
+after(() => directory !== '' && rmSync(directory, { recursive: true, force: true }))
 
-test('the unit ends the daemon alone, and has it back whenever it ends', () => {
-  assert.deepEqual(
-    ['Type', 'ExecStart', 'KillMode', 'Restart'].map((name) => settings.get(name)),
-    ['exec', '/usr/bin/env cutover daemon', 'process', 'always'],
+const config = 'app: shop\nrun: node server.js\nport: 8080\n'
+const server = (words: string) => `const { createServer } = require('node:http')
+createServer((request, response) => response.end('${words}')).listen(8080)`
+
+test('whoever follows the page installs, deploys from CI, upgrades, and undoes it all', {
+  skip: asRoot || missing,
+  timeout: 300_000,
+}, async (t) => {
+  const place = join(directory, 'machine')
+  mkdirSync(place)
+  const { env, letIn } = await makeMachine(t, place)
+  const [checkout, ours] = [join(directory, 'checkout'), join(directory, 'app')]
+  mkdirSync(ours)
+  writeFileSync(join(ours, 'cutover.yaml'), config)
+  writeFileSync(join(ours, 'server.js'), server('first'))
+
+  const typed = async (script: string, cwd = checkout) => {
+    const { code, stdout, stderr } = await shell(`set -e\n${script}`, cwd, env)
+    assert.equal(code, 0, `${script}\n${stdout}\n${stderr}`)
+    return stdout
+  }
+  // What the page does not undo, where it was not followed to its end.
+  t.after(() => shell('cutover daemon stop --all --yes', checkout, env))
+  const client = createClient({ place: placeAt('/var/lib/cutover'), start: null })
+  const active = async () => (await client.status('shop')).apps[0]?.active
+  const version = async () => (await client.daemon())?.version
+  const unit = '/etc/systemd/system/cutover.service'
+
+  const ways = {
+    [packing]: () => assert.ok(existsSync(join(checkout, 'cutover-0.1.0.tgz')), 'it was run before, see prepare()'),
+    'npm install -g ./cutover-0.1.0.tgz': async ({ text }: Block) => {
+      const said = await typed(text)
+      assert.match(said, /^cutover 0\.1\.0/m)
+      assert.match(said, /queues move/)
+    },
+    'cp "$(npm root -g)/cutover/packaging/cutover.service" /etc/systemd/system/': async ({ text }: Block) => {
+      assert.match(await typed(text), /Active: active \(running\)/)
+      assert.deepEqual(readFileSync(unit), readFileSync(join(root, 'packaging', 'cutover.service')))
+      assert.ok(existsSync('/etc/systemd/system/multi-user.target.wants/cutover.service'))
+      await becomesTrue(
+        async () => String((await client.daemon())?.pid) === readFileSync(join(place, 'unit'), 'utf8').trim(),
+      )
+    },
+    'npm install -g ./cutover-0.2.0.tgz': async ({ text }: Block) => {
+      await typed(`cp -r ${ours} /srv/shop && chown -R shop:shop /srv/shop && cutover deploy /srv/shop`)
+      const before = (await client.status('shop')).apps[0]?.releases[0]?.pids
+      assert.match(await typed(text), /^cutover 0\.2\.0/m)
+      await becomesTrue(async () => (await version())?.startsWith('0.2.0') === true)
+      assert.deepEqual((await client.status('shop')).apps[0]?.releases[0]?.pids, before)
+      assert.equal(await ask(), 'first')
+    },
+    'cutover daemon stop': async ({ text }: Block) => {
+      assert.match(await typed(text), /shop/)
+      await typed('systemctl restart cutover')
+    },
+    'rsync -a --delete --chown=shop:shop ./ root@shop.example:/srv/shop/': async ({ text }: Block) => {
+      writeFileSync(join(ours, 'server.js'), server('second'))
+      const receipt = JSON.parse(await typed(text, ours))
+      assert.deepEqual([receipt.release, receipt.label, receipt.by.name], [2, 'a1b2c3d', 'ci-4711'])
+      assert.equal(await ask(), 'second')
+    },
+    'ssh root@shop.example cutover rollback shop --from v2 --json --by ci-4711': async ({ text }: Block) => {
+      assert.equal(JSON.parse(await typed(text)).release, 1)
+      assert.equal(await ask(), 'first')
+      // Once more it would take back what nobody meant.
+      assert.equal((await shell(text, checkout, env)).code, 4)
+      await heldToOneApp()
+    },
+    'cutover remove shop --yes': async ({ text }: Block) => {
+      await typed(text)
+      await assert.rejects(ask(), { code: 'ECONNREFUSED' })
+    },
+    'systemctl disable --now cutover': async ({ text }: Block) => {
+      await typed('cutover deploy /srv/shop')
+      await typed(text)
+      assert.equal(await client.daemon(), null)
+      assert.ok(!existsSync(unit))
+      assert.equal(await ask(), 'second')
+    },
+    'cutover daemon stop --all --yes': async ({ text }: Block) => {
+      await typed(text)
+      await assert.rejects(ask(), { code: 'ECONNREFUSED' })
+    },
+    'npm uninstall -g cutover': async ({ text }: Block) => {
+      await typed(text)
+      assert.ok(!existsSync('/var/lib/cutover'))
+      assert.equal((await shell('command -v cutover', checkout, env)).code, 1)
+    },
+  }
+
+  /** The line for `authorized_keys`, with a key of ours: whatever the job asks for, it deploys. */
+  async function heldToOneApp(): Promise<void> {
+    const line = blocksOf(page).find(({ language }) => language === 'text')?.text ?? ''
+    const [, options] = /^(command=".*",restrict )ssh-ed25519 /.exec(line) ?? []
+    const key = letIn('ci', options)
+    const receipt = JSON.parse(
+      await typed(`ssh -o IdentitiesOnly=yes -i ${key} root@shop.example cutover stop shop --yes`),
+    )
+    assert.deepEqual([receipt.kind, receipt.by.name], ['deploy', 'ci'])
+    assert.equal(await active(), receipt.release)
+  }
+
+  await follow(
+    t,
+    page,
+    byFirstLine(page, Object.fromEntries(Object.entries(ways).map(([line, run]) => [line, { run }]))),
   )
 })
 
-test('the unit makes no namespace, and takes nothing away that apps would miss', () => {
-  const harmful =
-    /^(Private|Protect|Restrict|ReadOnly|ReadWrite|Inaccessible|Bind|Temporary|Root|Mount|NoExec|Exec(Paths)$|LoadCredential|SetCredential|ImportCredential|Dynamic|User|Capability|Ambient|NoNew|System|LogNamespace|Limit|IPAddress|Memory)/
-  assert.deepEqual(
-    [...settings.keys()].filter((name) => harmful.test(name)),
-    [],
-  )
-})
-
-/** The command that the words name, with those below it (`daemon stop`), and what is left of them. */
-async function commandOf([name = '', ...words]: readonly string[]): Promise<readonly [Command, readonly string[]]> {
-  const loaded = await commands[name]?.load()
-  assert.ok(loaded, `"cutover ${name}" is no command`)
-  return lowest(loaded.command(), words)
+async function becomesTrue(look: () => Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + 30_000; !(await look()); await sleep(50))
+    assert.ok(performance.now() < deadline, 'it did not come true within 30 s')
 }
-
-function lowest(command: Command, words: readonly string[]): readonly [Command, readonly string[]] {
-  const below = command.commands.find((one) => one.name() === words[0])
-  return below === undefined ? [command, words] : lowest(below, words.slice(1))
-}
-
-/** All that a line of the page asks of cutover, over ssh and in a forced command too. */
-const asked = (line: string): string[] =>
-  [...line.matchAll(/(?:^|\s|")cutover ([a-z][^"]*)/g)].map(([, words = '']) => words)
-
-test('every cutover command of the page, and in the text, is one that there is, with options that it has', async () => {
-  const inText = [...page.matchAll(/`cutover ([a-z][^`]*)`/g)].map(([, words = '']) => words)
-  const all = [...lines.filter((line) => !/^(npm|cp|rm|systemctl|rsync) /.test(line)).flatMap(asked), ...inText]
-  assert.ok(all.length >= 12, `${all.length} found`)
-  for (const words of all) {
-    const [command, args] = await commandOf(words.split(' '))
-    const { operands, unknown } = command.exitOverride().parseOptions([...args])
-    assert.deepEqual(unknown, [], `cutover ${words}`)
-    assert.ok(operands.length <= command.registeredArguments.length, `cutover ${words}`)
-  }
-})
-
-test('the page names no program but those that it speaks of, and each line is whole', () => {
-  for (const line of lines) {
-    if (line.startsWith('command="')) continue
-    assert.match(line, /^(cutover|npm|cp|rm|systemctl|rsync|ssh) /)
-    execFileSync('sh', ['-n', '-c', line], { stdio: ['ignore', 'ignore', 'pipe'] })
-  }
-})
-
-test('what is installed is what npm packs, under that name, the unit included', (t) => {
-  const { version, files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  assert.ok(page.includes(`npm install -g ./cutover-${version}.tgz`))
-  assert.ok(files.includes('packaging'))
-  // The line of the page itself, with npm's folder and systemd's elsewhere.
-  const directory = temporaryDirectory(t)
-  execFileSync('mkdir', ['-p', join(directory, 'bin'), join(directory, 'system'), join(directory, 'cutover')])
-  execFileSync('ln', ['-s', join(root, 'packaging'), join(directory, 'cutover', 'packaging')])
-  const line = lines.find((line) => line.startsWith('cp ')) ?? ''
-  const here = line.replace('/etc/systemd/system/', '"$0/system/"').replace('npm root -g', 'echo "$0"')
-  execFileSync('sh', ['-c', here, directory], { env: process.env })
-  assert.ok(existsSync(join(directory, 'system', 'cutover.service')))
-})
