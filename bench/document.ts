@@ -6,7 +6,11 @@ import { describe } from './surroundings.ts'
 import { columns, rowsOf } from './table.ts'
 
 /** Which command writes which page. */
-const pages = { bench: 'performance.md', servers: 'servers.md' } as const
+const pages = {
+  bench: 'performance.md',
+  servers: 'servers.md',
+  'first-minutes': 'getting-started.md',
+} as const
 
 export function writeFigures(all: readonly Measured[], surroundings: Surroundings): void {
   writeBetweenMarks('bench', [describe(surroundings), ...all.map(section)].join('\n\n'))

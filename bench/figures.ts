@@ -2,7 +2,7 @@
 import type { TestContext } from 'node:test'
 import { boundOfZero, type Series, seriesOf } from './statistics.ts'
 
-export type Unit = 'µs' | 'ms' | 'MB' | '/s' | '%' | 'ratio'
+export type Unit = 'µs' | 'ms' | 's' | 'MB' | '/s' | '%' | 'ratio'
 
 export type Promised = { readonly atMost: number } | { readonly atLeast: number }
 

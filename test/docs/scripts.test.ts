@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
 import { asRoot } from '../support/namespace.ts'
-import { type Block, follow, linesOf, root } from './blocks.ts'
+import { type Block, follow, linesOf, pages, root, textOf } from './blocks.ts'
 
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
@@ -37,3 +37,10 @@ for (const page of ['docs/performance.md', 'docs/servers.md'])
       instead,
     }))
   })
+
+test('what writes parts of pages, by its own word there, is a script that takes that', { skip: asRoot }, () => {
+  const writers = pages.flatMap((page) => [...textOf(page).matchAll(/<!-- figures: written by (.*) -->/g)])
+  assert.ok(writers.length >= 3, `${writers.length} found`)
+  for (const [, line = ''] of writers) isTaken(line)
+  isTaken('npm run pictures -- --write')
+})
