@@ -35,8 +35,8 @@ export async function openStage(): Promise<Stage> {
     writeFileSync(path, readFileSync(path, 'utf8').replaceAll(String(usualPort), String(port)))
   }
 
-  // Said aloud, since whoever runs the demo is root; an app of your own has a user of its own.
-  appendFileSync(join(app, 'cutover.yaml'), 'user: root\n')
+  // Said aloud where whoever runs the demo is root; an app of your own has a user of its own.
+  if (process.getuid?.() === 0) appendFileSync(join(app, 'cutover.yaml'), 'user: root\n')
 
   const run = async (args: readonly string[], shown: boolean): Promise<number | null> => {
     const child = spawn(process.execPath, [program, ...args], {
