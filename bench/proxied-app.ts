@@ -8,12 +8,19 @@ import { endGroup, untilAccepting } from '../test/support/examples.ts'
 import type { Scope } from './figures.ts'
 
 /** Where each of them listens. The proxies lead to the bare one. */
-export const ports = { steered: 8080, bare: 8090, nginx: 8091, haproxy: 8092 } as const
+export const ports = { steered: 8080, shared: 8081, bare: 8090, nginx: 8091, haproxy: 8092 } as const
 
 /** A folder with nginx as an app that answers a few bytes on the port. */
 export const appFolder = (scope: Scope, port: number): string =>
   folderWith(scope, {
     'cutover.yaml': `app: nginx\nrun: nginx -p . -e stderr -c nginx.conf\nport: ${port}\nhealth: {path: /}\n`,
+    'nginx.conf': nginxConf(`server { listen ${port}; location / { return 200 "v1\\n"; } }`),
+  })
+
+/** The same with the socket that it is given, which nginx looks for among those of a former binary. */
+export const givenFolder = (scope: Scope, port: number): string =>
+  folderWith(scope, {
+    'cutover.yaml': `app: nginx-given\nrun: nginx -p . -e stderr -c nginx.conf\nports: [{port: ${port}, address: 0.0.0.0}]\nbind: inherit\nenv: {NGINX: "3;"}\nhealth: {path: /}\n`,
     'nginx.conf': nginxConf(`server { listen ${port}; location / { return 200 "v1\\n"; } }`),
   })
 

@@ -15,13 +15,24 @@ import { losses } from './losses.ts'
 import { rest } from './rest.ts'
 import { rollback } from './rollback.ts'
 import { withScope } from './scope.ts'
+import { share } from './share.ts'
 import { startUp } from './start-up.ts'
 import { describe, loadNow, surroundingsOf } from './surroundings.ts'
 import { theSwitch } from './switch.ts'
 import { tableOf } from './table.ts'
 import { throughput } from './throughput.ts'
 
-const measurements: readonly Measurement[] = [theSwitch, rollback, deploy, losses, evenness, throughput, startUp, rest]
+const measurements: readonly Measurement[] = [
+  theSwitch,
+  share,
+  rollback,
+  deploy,
+  losses,
+  evenness,
+  throughput,
+  startUp,
+  rest,
+]
 
 /** For one measurement of one round; far more than it takes. */
 const patienceMs = 3 * 60_000
