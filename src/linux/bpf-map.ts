@@ -1,5 +1,5 @@
 /** Maps of bpf(2): key and value stores that kernel programs and this process share. See the kernel's Documentation/bpf/maps.rst. */
-import { attributes, bpf, command, getPinned, writeName } from './bpf.ts'
+import { attributes, bpf, command, getPinned, objectInfo, writeName } from './bpf.ts'
 import { address, attempt, Descriptor, SystemError } from './ffi.ts'
 
 /** What a map is made of; `type` and `flags` as in linux/bpf.h. */
@@ -20,6 +20,7 @@ const onlyIfAbsent = 1
 /** A map. Keys and values are raw bytes of exactly the sizes that it was made with. */
 export interface BpfMap extends Disposable {
   readonly fd: number
+  readonly definition: MapDefinition
   /** The value, in a buffer of its own, or null. For a socket map: the socket's cookie. The key of a socket storage is a descriptor. */
   get(key: Uint8Array): Buffer | null
   /** Writes the value. The quickest way there is: one call, nothing allocated. SystemError if the kernel refuses (E2BIG: full). */
@@ -93,10 +94,19 @@ export function createConstants(value: Uint8Array): BpfMap {
   return map
 }
 
-/** Opens a map that was pinned. The definition must be the one that it was made with. */
-export const openMap = (path: string, definition: MapDefinition): BpfMap => mapOf(getPinned(path).release(), definition)
+/** Opens a map that was pinned, whatever it was made of. */
+export function openMap(path: string): BpfMap {
+  const map = getPinned(path)
+  // `struct bpf_map_info`
+  const info = objectInfo(map)
+  const [type = 0, keySize = 0, valueSize = 0, maxEntries = 0, flags = 0] = [0, 8, 12, 16, 20].map((at) =>
+    info.readUInt32LE(at),
+  )
+  return mapOf(map.release(), { type, keySize, valueSize, maxEntries, flags })
+}
 
-function mapOf(fd: number, { keySize, valueSize, maxEntries }: MapDefinition): BpfMap {
+function mapOf(fd: number, definition: MapDefinition): BpfMap {
+  const { keySize, valueSize, maxEntries } = definition
   const descriptor = new Descriptor(fd)
   const key = Buffer.alloc(keySize)
   const value = Buffer.alloc(valueSize)
@@ -128,6 +138,7 @@ function mapOf(fd: number, { keySize, valueSize, maxEntries }: MapDefinition): B
   }
   return {
     fd,
+    definition,
     get: (wanted) => (lookFor(command.mapLookup, wanted) ? Buffer.from(value) : null),
     set(newKey, newValue) {
       const result = write(newKey, newValue, 0)

@@ -194,7 +194,8 @@ export function attachedPrograms(kind: ProgramKind, target: number): ProgramInfo
   })
 }
 
-function objectInfo(object: KernelObject): Buffer {
+/** What the kernel says of any such object, as bytes of the structure of its kind. */
+export function objectInfo(object: KernelObject): Buffer {
   const info = Buffer.alloc(256)
   const request = attributes(16, (bytes) => {
     bytes.writeUInt32LE(object.fd, 0)

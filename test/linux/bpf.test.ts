@@ -92,7 +92,7 @@ test('what is pinned is found again, and gone with its pin', { skip: asRoot }, (
       assert.throws(() => pin(map, path), failsWith('EEXIST'))
       assert.throws(() => pin(map, join(bpffs, 'no.dots')), failsWith('EPERM'))
     }
-    using found = openMap(path, hash)
+    using found = openMap(path)
     assert.deepEqual(found.get(word(7)), word(70))
     assert.throws(() => getPinned(join(bpffs, 'nothing')), failsWith('ENOENT'))
   } finally {

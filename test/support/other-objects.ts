@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { getPinned, linkInfo, programInfo } from '../../src/linux/bpf.ts'
 import { openMap } from '../../src/linux/bpf-map.ts'
 import { counterNames, layoutVersion, u32 } from '../../src/strategies/steer/layout.ts'
-import { ownObjects, readObjects } from '../../src/strategies/steer/objects.ts'
+import { readObjects } from '../../src/strategies/steer/objects.ts'
 import { temporaryDirectory } from './workspace.ts'
 
 /** Behind those that Cutover knows. */
@@ -33,9 +33,7 @@ export function countsOf(pins: string): {
   readonly own: Record<string, number>
   readonly other: Record<string, number>
 } {
-  const definition = readObjects(ownObjects).lookup.maps.counters
-  assert.ok(definition)
-  using counters = openMap(join(pins, String(layoutVersion), 'maps', 'counters'), definition)
+  using counters = openMap(join(pins, String(layoutVersion), 'maps', 'counters'))
   const from = (first: number) =>
     Object.fromEntries(
       counterNames.flatMap((name, index) => {

@@ -92,7 +92,7 @@ export function openKernel(directory: string, folder: URL = ownObjects): Kernel 
     mapNames.map((name) => {
       const definition = objects.lookup.maps[name]
       if (definition === undefined) throw new Error(`bpf/maps.h does not describe the map ${name}`)
-      return [name, owned.use(found ? openMap(join(pins.maps, name), definition) : createMap(definition, name))]
+      return [name, owned.use(found ? openMap(join(pins.maps, name)) : createMap(definition, name))]
     }),
   ) as unknown as Maps
   const programs = existsSync(pins.ownPrograms) ? pinnedPrograms(pins, objects, owned) : load(maps, objects, owned)
