@@ -1,15 +1,14 @@
 /** Daemons and commands of different versions: checkouts of which one was changed. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { app, appBecomes, appFolder, pidsOf, port, processesOf } from '../support/app.ts'
 import { type Checkout, checkout } from '../support/checkout.ts'
+import { startDaemon } from '../support/checkout-daemon.ts'
 import { cutover } from '../support/cutover.ts'
 import { answeredIn, assertNoneLost, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
@@ -183,45 +182,6 @@ test('a command and a daemon of different versions say so on one line, and go on
   assert.match(unknown.stderr, /does not know what was asked .*cutover daemon/)
   assert.equal((await ask('version')).stdout.split('\n').length, 3)
 })
-
-interface Started {
-  readonly process: ChildProcess
-  /** Its first line for people. */
-  readonly note: Promise<string>
-  /** Kept when it says so in its log; rejects if it ends before. */
-  readonly answers: Promise<void>
-  readonly exitCode: Promise<number | null>
-}
-
-/** `cutover daemon`, in the foreground. */
-function startDaemon(t: TestContext, { command }: Checkout, home: string): Started {
-  const [node, program] = command
-  const child = spawn(node, [program, 'daemon'], {
-    env: { ...process.env, CUTOVER_HOME: home },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  t.after(() => child.kill('SIGKILL'))
-  const exitCode = once(child, 'exit').then(([code]) => code)
-  const ended = exitCode.then((code) => {
-    throw new Error(`the daemon ended with ${code}`)
-  })
-  ended.catch(() => {})
-  const seen = (stream: NodeJS.ReadableStream, wanted: RegExp): Promise<string> => {
-    const { promise, resolve } = Promise.withResolvers<string>()
-    let text = ''
-    stream.on('data', (chunk) => {
-      text += chunk
-      const match = wanted.exec(text)
-      if (match) resolve(match[0])
-    })
-    return Promise.race([promise, ended])
-  }
-  const note = seen(child.stderr, /.*\n/)
-  const answers = seen(child.stdout, /the daemon answers/).then(() => {})
-  // Not every test waits for both.
-  for (const promise of [note, answers]) promise.catch(() => {})
-  return { process: child, note, answers, exitCode }
-}
 
 const versionOf = async ({ command }: Checkout): Promise<string> =>
   (await cutover(['version'], { home: '/tmp/there-is-no-such-home', command })).stdout.trim().split(' ')[1] ?? ''
