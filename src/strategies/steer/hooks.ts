@@ -6,7 +6,7 @@ import { cgroupId } from '../../linux/cgroup.ts'
 import { SystemError } from '../../linux/ffi.ts'
 import { netnsCookie, tcpSocket } from '../../linux/sockets.ts'
 import type { ReleaseRef } from '../steering.ts'
-import type { Kernel } from './kernel.ts'
+import type { Kernel, Pins } from './kernel.ts'
 import { releaseKey, u32, u64 } from './layout.ts'
 
 /** Made last and removed first: where it is, all hooks are. */
@@ -49,6 +49,19 @@ export function* replaceHooks(kernel: Kernel, ref: ReleaseRef): Generator<string
     }
     yield name
   }
+}
+
+/** Gives the links of a release a second name beside these pins, where they are all there or not as they are here. */
+export function repinHooks(from: Pins, to: Pins, folder: string): void {
+  const [own, other] = [join(from.releases, folder), join(to.releases, folder)]
+  const names = readdirSync(own)
+  rmSync(other, { recursive: true, force: true })
+  mkdirSync(other, { mode: 0o700 })
+  for (const name of names.filter((name) => name !== complete)) {
+    using link = getPinned(join(own, name))
+    pin(link, join(other, name))
+  }
+  if (names.includes(complete)) mkdirSync(join(other, complete), { mode: 0o700 })
 }
 
 /** Takes the hooks away, half of them too. Sockets that were made under them stay as they are. */

@@ -16,10 +16,11 @@ import { ownersOf } from './ports.ts'
 
 /** Does nothing if the programs run already. Yields the name of each step when it is done. */
 export function* install(kernel: Kernel, park: Park): Generator<string> {
-  const { maps, pins, group, hooks, loaded } = kernel
+  const { maps, pins, former, group, hooks, loaded } = kernel
   if (loaded === null) return
-  // From here on and until the end no set of programs is known to run everywhere.
-  for (const name of readdirSync(pins.programs)) rmSync(join(pins.programs, name), { recursive: true })
+  // From here on and until the end no set of programs is known to run everywhere, of no layout.
+  for (const { programs } of former === null ? [pins] : [pins, former.pins])
+    for (const name of readdirSync(programs)) rmSync(join(programs, name), { recursive: true })
   yield 'begin'
   for (const [slot, program] of loaded.nobody.entries()) {
     maps.next.set(u32(slot), u32(program.fd))

@@ -1,12 +1,12 @@
-/** What the kernel's maps hold, as bytes: the counterpart of bpf/maps.h. A change there is a new version here. */
+/** What the kernel's maps hold, as bytes: the counterpart of bpf/maps.h. A change there is a new version here, and told in former.ts. */
 
 import { addressBytes, addressText } from '../../core/address.ts'
 import type { AppId } from '../../core/words.ts'
 import type { ReleaseRef } from '../steering.ts'
 
 /**
- * Part of the path of every pin: maps of another layout are never taken for these. Programs of one layout, of whatever version, work side by side
- * on the same maps, are the same in number and name, and are replaced by one another in place (install.ts).
+ * Part of the path of every pin: maps of another layout are never taken for these, only moved (move.ts). Programs of one layout, of whatever
+ * version, work side by side on the same maps, are the same in number and name, and are replaced by one another in place (install.ts).
  */
 export const layoutVersion = 6
 

@@ -77,6 +77,12 @@ export function enter(
   throw failure(`Port ${port} is listened on by more than ${maxListeners} sockets, which is as many as can be held.`)
 }
 
+/** The row goes as far as this place, which is taken. */
+export function reachTo(maps: Maps, place: Place): void {
+  const row = { ...place, n: 0 }
+  if (placesOf(maps, row).length <= place.n) maps.seats.set(placeKey(row), seatsValue(place.n + 1))
+}
+
 /** Gives the place of one listening socket to another, in one step. */
 export function replace(maps: Maps, place: Place, socket: Descriptor): void {
   const key = placeKey(place)

@@ -15,6 +15,7 @@ import { openKernel, ownNamespace, removePins } from './kernel.ts'
 import { counterNames, portKey, portValue, releaseKey, u32, u64, wordHold } from './layout.ts'
 import { listenersFor } from './listeners.ts'
 import { bringIn, forgetApp, takeOut, tidy } from './living.ts'
+import { bringOver, leaveFormer } from './move.ts'
 import { lendPorts } from './owner.ts'
 import { isSamePlace, openPark, placeOfPark } from './park.ts'
 import { declarePorts, leftPorts, portsOf } from './ports.ts'
@@ -33,18 +34,20 @@ export interface SteeringOptions {
 
 /**
  * Finds the kernel's part as an earlier daemon left it, or loads, proves and attaches it. Where other programs run than these, they are replaced
- * in place: no connection notices.
+ * in place, and what is pinned in a former layout that is known is moved to the present one: no connection notices.
  * @throws CutoverError `failed` if the look-up program would touch a port that no app declares, the pins are another namespace's, or of a
  *   layout that is not known; SystemError if the kernel refuses
  */
 export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steering {
   using opened = new DisposableStack()
   const kernel = opened.use(openKernel(pins, objects))
+  for (const _step of bringOver(kernel));
   tidy(kernel)
   const { maps } = kernel
   const park = openPark(maps, kernel.group, cgroup)
   opened.defer(() => park.close())
   for (const _step of install(kernel, park));
+  for (const _step of leaveFormer(kernel));
   opened.move()
 
   const freePort = (app: AppId, port: number) => {
