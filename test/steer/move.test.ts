@@ -15,7 +15,8 @@ import type * as moveModule from '../../src/strategies/steer/move.ts'
 import { bringOver } from '../../src/strategies/steer/move.ts'
 import type * as parkModule from '../../src/strategies/steer/park.ts'
 import type * as steeringModule from '../../src/strategies/steer/steering.ts'
-import { openSteering, type ReleaseRef } from '../../src/strategies/steer/steering.ts'
+import { openSteering } from '../../src/strategies/steer/steering.ts'
+import type { ReleaseRef } from '../../src/strategies/steering.ts'
 import { asRoot } from '../support/namespace.ts'
 import { layout5, twoLayouts, type Version, withoutLayout5 } from '../support/other-layout.ts'
 import { needs } from '../support/packages.ts'
@@ -114,7 +115,7 @@ test('moves to and fro under load, and cutovers between them, lose nothing, and 
     assert.deepEqual(Object.keys(answers).toSorted(), ['v1', 'v2'])
   }
   const all = answered.flatMap((answers) => Object.values(answers)).reduce((sum, count) => sum + count, 0)
-  assert.equal(steering.accepted(v1) + steering.accepted(v2), all)
+  assert.equal((steering.accepted(v1) ?? 0) + (steering.accepted(v2) ?? 0), all)
   assert.deepEqual(steering.counters(), before, 'nothing was refused or parked meanwhile')
   assert.equal(before.parked, 3)
 

@@ -12,10 +12,11 @@ import type { BpfMap } from '../../linux/bpf-map.ts'
 import { cgroupId, cgroupRoot, isGone, subgroups } from '../../linux/cgroup.ts'
 import { type Descriptor, SystemError } from '../../linux/ffi.ts'
 import { dumpTcp } from '../../linux/sock-diag.ts'
+import type { ReleaseRef } from '../steering.ts'
 import { copiesOf } from './copies.ts'
 import { repinHooks } from './hooks.ts'
 import type { Former, Kernel, MapName, Maps } from './kernel.ts'
-import { type Place, placeOf, portKey, portValue, type ReleaseRef, refOfKey, u32, u64 } from './layout.ts'
+import { type Place, placeOf, portKey, portValue, refOfKey, u32, u64 } from './layout.ts'
 import { enter, reachTo } from './listeners.ts'
 
 /**
