@@ -5,6 +5,7 @@ import { barePort } from './bare-app.ts'
 import { startBareFlip } from './bare-flip.ts'
 import { figure, type Measurement } from './figures.ts'
 import { monotonicMs, startProber } from './prober.ts'
+import { differencesOf } from './statistics.ts'
 
 const app = 'example-node'
 const port = 8080
@@ -71,6 +72,3 @@ export const rollback: Measurement = {
     ]
   },
 }
-
-const differencesOf = (values: readonly number[], peers: readonly number[]): number[] =>
-  values.map((value, index) => value - (peers[index] ?? Number.NaN))

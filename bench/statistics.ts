@@ -20,6 +20,10 @@ export function seriesOf(values: readonly number[]): Series {
 export const ratiosOf = (values: readonly number[], peers: readonly number[]): number[] =>
   values.map((value, index) => value / (peers[index] ?? Number.NaN))
 
+/** Pair by pair, for the same reason. */
+export const differencesOf = (values: readonly number[], peers: readonly number[]): number[] =>
+  values.map((value, index) => value - (peers[index] ?? Number.NaN))
+
 /** With so many tries and nothing seen, the true rate is below this with 95 % confidence (the rule of three). */
 export const boundOfZero = (tries: number): number => 3 / tries
 

@@ -2,7 +2,6 @@
  * This very program: the folder that holds it, and which version it is. The folder is a checkout, an installed package, or the copy from which
  * a daemon runs; each has a package.json at its root.
  */
-import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -29,7 +28,8 @@ function packageVersion(): string {
 
 /** All that the program is made of: its sources, the kernel's part, and, by the lock, its dependencies. */
 function digestOfSources(): string {
-  const digest = createHash('sha256')
+  // At need: no command of a package waits for it.
+  const digest = process.getBuiltinModule('node:crypto').createHash('sha256')
   const add = (path: string) => digest.update(`${path}\0`).update(readFileSync(new URL(path, programFolder)))
   for (const [folder, ending] of [
     ['src', '.ts'],

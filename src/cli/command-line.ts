@@ -1,9 +1,25 @@
 /** All that may be written on a command line, as commander's own objects: to be parsed, and to be completed. */
-import { Command } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { usageError } from '../core/errors.ts'
 import { ownVersion } from '../program.ts'
 import { commands, commandsForShells, notBuiltYet } from './commands.ts'
+import { shown } from './print.ts'
 import { printableLines } from './text.ts'
+
+/**
+ * Runs the command that is meant.
+ * @throws whatever it throws; CutoverError `usage`, which people have seen, if nothing is meant
+ */
+export async function runCommandLine(args: readonly string[]): Promise<void> {
+  const program = await commandLineFor(args)
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    // commander has told people already; exitCode 0 is help or the version that somebody asked for.
+    if (error.exitCode !== 0) throw shown(usageError(error.message.replace(/^error: /, '')))
+  }
+}
 
 /** With every command by name, for help and suggestions, and the one that is meant with all it has. */
 export async function commandLineFor(args: readonly string[]): Promise<Command> {

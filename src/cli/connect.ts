@@ -1,8 +1,7 @@
 /** The client that commands use: of `$CUTOVER_HOME`, starting a daemon there where none answers. */
 import { type Client, createClient } from '../client/client.ts'
 import type { AppName } from '../core/words.ts'
-import { startInBackground } from '../daemon/autostart.ts'
-import { defaultPlace } from '../daemon/place.ts'
+import { defaultPlace, type Place } from '../daemon/place.ts'
 import { ownVersion } from '../program.ts'
 import { note } from './print.ts'
 import { printable } from './text.ts'
@@ -13,7 +12,7 @@ export interface ConnectOptions {
 }
 
 export const connect = ({ by }: ConnectOptions = {}): Client =>
-  createClient({ place: defaultPlace(), start: startInBackground, by: by ?? null, onOtherVersion: sayOtherVersion })
+  createClient({ place: defaultPlace(), start: startHere, by: by ?? null, onOtherVersion: sayOtherVersion })
 
 function sayOtherVersion(daemon: string): void {
   note(
@@ -23,6 +22,12 @@ function sayOtherVersion(daemon: string): void {
 
 /** The same, but where no daemon answers none is started. */
 export const connectToRunning = (): Client => createClient({ place: defaultPlace(), start: null })
+
+/** Loaded at need: hardly any command starts a daemon. */
+async function startHere(place: Place): Promise<void> {
+  const { startInBackground } = await import('../daemon/autostart.ts')
+  await startInBackground(place)
+}
 
 /** The app that was named, or the one that is meant in this folder. */
 export const appNamedOrMeant = async (client: Client, named: string | undefined): Promise<AppName> =>

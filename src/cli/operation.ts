@@ -24,7 +24,7 @@ export async function operate(
   { json = false, quiet = false, by }: OperationOptions,
   client = connect({ by }),
 ): Promise<void> {
-  const view = createProgressView({ quiet })
+  const view = await createProgressView({ quiet })
   using interrupt = ctrlC(operation.kind, view)
   try {
     const receipt = await client.operate(operation, { onProgress: view.show, interrupt: interrupt.signal })

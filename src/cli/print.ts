@@ -41,6 +41,11 @@ export function endWithReader(): void {
   }
 }
 
+/** Ends this process as soon as all is printed: to wait until it ends by itself takes a tenth of the time of a command. */
+export function leaveWhenPrinted(): void {
+  if (process.stdout.writableLength === 0 && process.stderr.writableLength === 0) process.exit()
+}
+
 /** Says what went wrong, to people on stderr and, with `json`, as the one document on stdout. Returns the exit code of the contract. */
 export function explain(error: unknown, json: boolean): number {
   const told = error instanceof CutoverError ? error : defect(error)

@@ -1,5 +1,5 @@
 /** Progress as people see it: a line a step as it ends, the present one with a spinner where somebody watches. */
-import yoctoSpinner, { type Spinner } from 'yocto-spinner'
+import type { Spinner } from 'yocto-spinner'
 import type { Progress, StepName } from '../core/documents.ts'
 import type { CutoverError } from '../core/errors.ts'
 import { named } from '../core/words.ts'
@@ -22,7 +22,8 @@ const nameWidth = 8
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'].map((frame) => `  ${frame}`)
 
 /** Where stderr is no terminal the same lines come, plain, without the spinner. `quiet`: warnings, and how it failed, are all that comes. */
-export function createProgressView({ quiet }: { readonly quiet: boolean }): ProgressView {
+export async function createProgressView({ quiet }: { readonly quiet: boolean }): Promise<ProgressView> {
+  const yoctoSpinner = isWatched() && !quiet ? (await import('yocto-spinner')).default : null
   let spinner: Spinner | null = null
   let stepFailed = false
 
@@ -36,7 +37,7 @@ export function createProgressView({ quiet }: { readonly quiet: boolean }): Prog
 
   const begin = (step: StepName, text: string) => {
     end()
-    if (!isWatched()) return
+    if (yoctoSpinner === null) return
     const options = { text: `${step.padEnd(nameWidth)}  ${printable(text)}`, stream, handleSignals: false }
     spinner = yoctoSpinner({ ...options, spinner: { frames, interval: 80 } }).start()
   }

@@ -3,10 +3,7 @@ import { CutoverError } from '../core/errors.ts'
 import type { Problem } from '../daemon/problem.ts'
 import type { LastWords } from '../daemon/routes/streams.ts'
 import { documentsOf } from './lines.ts'
-
-interface Answer<T> extends Pick<Response, 'ok'> {
-  json(): Promise<T>
-}
+import type { Answer } from './transport.ts'
 
 /**
  * The document of an answer.
@@ -18,14 +15,11 @@ export async function answered<T>(asked: Promise<Answer<T>>): Promise<T> {
   return await answer.json()
 }
 
-/** An answer whose documents come one a line. */
-export type Streaming = Pick<Response, 'ok' | 'body' | 'json'>
-
 /**
  * The answer, if the daemon took the request up.
  * @throws CutoverError: the problem that it told instead.
  */
-export async function accepted(asked: Promise<Streaming>): Promise<Streaming> {
+export async function accepted(asked: Promise<Answer>): Promise<Answer> {
   const answer = await asked
   if (!answer.ok) throw problemIn(await answer.json())
   return answer
@@ -35,7 +29,7 @@ export async function accepted(asked: Promise<Streaming>): Promise<Streaming> {
  * The documents of an answer that goes on, until the daemon has no more.
  * @throws CutoverError: the problem that the daemon told, instead or at the end; `unreachable` if the daemon ends.
  */
-export async function* streamed<T extends object>(asked: Promise<Streaming>): AsyncGenerator<T> {
+export async function* streamed<T extends object>(asked: Promise<Answer>): AsyncGenerator<T> {
   const answer = await accepted(asked)
   try {
     for await (const document of documentsOf<T | LastWords>(answer)) {

@@ -1,13 +1,12 @@
 /** The typed client of the daemon's API: what commands, tests and whatever else may come talk to a daemon with. */
-import { hc } from 'hono/client'
 import type { DoctorReport, EventDocument, HistoryEntry, Status } from '../core/documents.ts'
 import type { AppName, ReleaseNumber } from '../core/words.ts'
-import type { Api } from '../daemon/api.ts'
-import { actorHeaders, versionHeader } from '../daemon/headers.ts'
+import { actorHeaders } from '../daemon/headers.ts'
 import type { Place } from '../daemon/place.ts'
 import type { LogLine } from '../engine/engine.ts'
 import { ownVersion } from '../program.ts'
 import { answered, streamed } from './answer.ts'
+import { callsThrough } from './call.ts'
 import { type Operate, operateThrough } from './operate.ts'
 import { NoDaemon, reach } from './reach.ts'
 
@@ -58,42 +57,42 @@ export function createClient({ place, start, by = null, onOtherVersion = () => {
     compared = true
   }
   const through = (starting: ClientOptions['start']) =>
-    hc<Api>('http://cutover', { headers, fetch: observed(reach(place, starting), onVersion) })
+    callsThrough(observed(reach(place, starting), onVersion), headers)
   const api = through(start)
 
   return {
     async daemon() {
       try {
-        return await answered(through(null).daemon.$get())
+        return await answered(through(null).get('/daemon', {}))
       } catch (error) {
         if (error instanceof NoDaemon) return null
         throw error
       }
     },
-    status: (app) => answered(api.status.$get({ query: given({ app }) })),
-    history: async (app) => (await answered(api.history.$get({ query: given({ app }) }))).entries,
-    doctor: () => answered(api.doctor.$get()),
-    appMeant: async (directory) => (await answered(api.app.$get({ query: { directory } }))).app,
-    events: (after) => streamed(api.events.$get({ query: given({ after: after?.toString() }) })),
+    status: (app) => answered(api.get('/status', { query: given({ app }) })),
+    history: async (app) => (await answered(api.get('/history', { query: given({ app }) }))).entries,
+    doctor: () => answered(api.get('/doctor', {})),
+    appMeant: async (directory) => (await answered(api.get('/app', { query: { directory } }))).app,
+    events: (after) => streamed(api.get('/events', { query: given({ after: after?.toString() }) })),
     logs: ({ app, release, lines, since, follow }) => {
       const query = { app, lines: String(lines), follow: String(follow) }
       const optional = given({ release: release?.toString(), since: since?.toISOString() })
-      return streamed(api.logs.$get({ query: { ...query, ...optional } }))
+      return streamed(api.get('/logs', { query: { ...query, ...optional } }))
     },
     operate: operateThrough(api, through(null)),
-    stopDaemon: (all, whenQuiet = false) => answered(api.daemon.stop.$post({ json: { all, when_quiet: whenQuiet } })),
+    stopDaemon: (all, whenQuiet = false) =>
+      answered(api.post('/daemon/stop', { json: { all, when_quiet: whenQuiet } })),
   }
 }
 
-type Fetch = ReturnType<typeof reach>
+type Ask = ReturnType<typeof reach>
 
 /** Tells the version of the daemon that answered. */
 const observed =
-  (fetch: Fetch, onVersion: (daemon: string) => void): Fetch =>
-  async (url, ask) => {
-    const answer = await fetch(url, ask)
-    const version = answer.headers.get(versionHeader)
-    if (version !== null) onVersion(version)
+  (ask: Ask, onVersion: (daemon: string) => void): Ask =>
+  async (request) => {
+    const answer = await ask(request)
+    if (answer.version !== null) onVersion(answer.version)
     return answer
   }
 

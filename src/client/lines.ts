@@ -1,11 +1,11 @@
 /** JSON documents, one a line, as they come. */
+import type { Answer } from './transport.ts'
 
 /**
- * The documents of a response's body. What they are is the daemon's word: the type is not checked.
+ * The documents of an answer's body. What they are is the daemon's word: the type is not checked.
  * @throws whatever reading does if the daemon ends in the middle; a last line without an end is such a middle.
  */
-export async function* documentsOf<T>({ body }: Pick<Response, 'body'>): AsyncGenerator<T> {
-  if (body === null) return
+export async function* documentsOf<T>({ body }: Answer): AsyncGenerator<T> {
   const decoder = new TextDecoder()
   let rest = ''
   for await (const chunk of body) {

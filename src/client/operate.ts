@@ -1,17 +1,14 @@
 /** Deploy, rollback, restart, stop, start, remove: asked for, watched, interrupted. */
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { hc } from 'hono/client'
 import type { OperationKind, Progress, Receipt } from '../core/documents.ts'
 import { CutoverError, type ErrorKind, exitCodes } from '../core/errors.ts'
 import type { AppName } from '../core/words.ts'
-import type { Api } from '../daemon/api.ts'
 import { operationHeader } from '../daemon/headers.ts'
 import type { DeployRequest, RollbackRequest } from '../engine/engine.ts'
-import { accepted, type Streaming } from './answer.ts'
+import { accepted } from './answer.ts'
+import type { Calls } from './call.ts'
 import { documentsOf } from './lines.ts'
-
-type Caller = ReturnType<typeof hc<Api>>
+import type { Answer } from './transport.ts'
 
 export type Operation =
   | ({ readonly kind: 'deploy' } & DeployRequest)
@@ -32,9 +29,9 @@ export interface Watch {
 export type Operate = (operation: Operation, watch: Watch) => Promise<Receipt>
 
 /** Operations through `api`, interruptions through `running`, which must not start a daemon. */
-export function operateThrough(api: Caller, running: Caller): Operate {
+export function operateThrough(api: Calls, running: Calls): Operate {
   return async (operation, { onProgress, interrupt }) => {
-    const id = randomUUID()
+    const id = newName()
     using _ = onAbort(interrupt, (done) => untilInterrupted(running, id, done))
     for await (const progress of said(await accepted(begin(api, operation, id)), id, running)) {
       if (progress.type === 'receipt') return progress.receipt
@@ -45,10 +42,13 @@ export function operateThrough(api: Caller, running: Caller): Operate {
   }
 }
 
+/** One that no other client takes. It is no secret, and `node:crypto` takes its time to load. */
+const newName = (): string => [process.pid, Date.now(), Math.random()].map((part) => part.toString(36)).join('-')
+
 /** What the operation says. Where only the connection is lost it is heard from there on; this ends early if the daemon has gone. */
-async function* said(first: Streaming, id: string, running: Caller): AsyncGenerator<Progress> {
+async function* said(first: Answer, id: string, running: Calls): AsyncGenerator<Progress> {
   let known = 0
-  for (let answer: Streaming | null = first; answer !== null; answer = await heardAgain(running, id, known)) {
+  for (let answer: Answer | null = first; answer !== null; answer = await heardAgain(running, id, known)) {
     try {
       for await (const progress of documentsOf<Progress>(answer)) {
         // Output is for who listens when it comes: it is not said again, and does not count.
@@ -62,32 +62,32 @@ async function* said(first: Streaming, id: string, running: Caller): AsyncGenera
 }
 
 /** The same operation of the same daemon, or null. */
-async function heardAgain(running: Caller, id: string, known: number): Promise<Streaming | null> {
+async function heardAgain(running: Calls, id: string, known: number): Promise<Answer | null> {
   try {
-    return await accepted(running.operations[':id'].$get({ param: { id }, query: { known: String(known) } }))
+    return await accepted(running.get('/operations/:id', { param: { id }, query: { known: String(known) } }))
   } catch {
     return null
   }
 }
 
-function begin(api: Caller, operation: Operation, id: string): Promise<Streaming> {
-  const options = { headers: { [operationHeader]: id } }
+function begin(api: Calls, operation: Operation, id: string): Promise<Answer> {
+  const headers = { [operationHeader]: id }
   switch (operation.kind) {
     case 'deploy': {
       const { kind: _, ...json } = operation
-      return api.deploy.$post({ json }, options)
+      return api.post('/deploy', { json }, headers)
     }
     case 'rollback': {
       const { kind: _, ...json } = operation
-      return api.rollback.$post({ json }, options)
+      return api.post('/rollback', { json }, headers)
     }
     default:
-      return api[operation.kind].$post({ json: { app: operation.app } }, options)
+      return api.post(`/${operation.kind}`, { json: { app: operation.app } }, headers)
   }
 }
 
 /** Asks again until the daemon knew the operation: the interruption may overtake the request, and the daemon that is being started for it. */
-async function untilInterrupted(api: Caller, operation: string, done: AbortSignal): Promise<void> {
+async function untilInterrupted(api: Calls, operation: string, done: AbortSignal): Promise<void> {
   while (!done.aborted) {
     // If the daemon has gone for good, the operation's own stream says so.
     if (await interrupted(api, operation).catch(() => false)) return
@@ -95,8 +95,8 @@ async function untilInterrupted(api: Caller, operation: string, done: AbortSigna
   }
 }
 
-async function interrupted(api: Caller, operation: string): Promise<boolean> {
-  const answer = await api.interrupt.$post({ json: { operation } })
+async function interrupted(api: Calls, operation: string): Promise<boolean> {
+  const answer = await api.post('/interrupt', { json: { operation } })
   return (await answer.json()).interrupted
 }
 

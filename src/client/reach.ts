@@ -5,7 +5,7 @@ import { CutoverError } from '../core/errors.ts'
 import { groupName, userName } from '../daemon/actor.ts'
 import type { Place } from '../daemon/place.ts'
 import { requireTrusted } from '../daemon/trusted.ts'
-import { type Ask, askOver, codeOf, isNobodyThere } from './transport.ts'
+import { type Answer, askOver, codeOf, isNobodyThere, type Request } from './transport.ts'
 
 /** Nobody answers, and nobody was to be started. */
 export class NoDaemon extends CutoverError {
@@ -18,38 +18,36 @@ export class NoDaemon extends CutoverError {
 const patienceMs = 30_000
 
 /**
- * `fetch` for the daemon of that home. Where none answers, `start` starts one first.
+ * Asks the daemon of that home. Where none answers, `start` starts one first.
  * @throws CutoverError `unreachable`, with who may and what to do.
  */
 export function reach(place: Place, start: ((place: Place) => Promise<void>) | null) {
-  return async (url: string | URL | Request, ask: RequestInit = {}): Promise<Response> => {
-    // hono's client gives a string and these four; the types allow whatever else fetch takes.
-    const what = [String(url), ask as Ask] as const
+  return async (request: Request): Promise<Answer> => {
     // Root believes no daemon that somebody else may have put there.
     if (process.geteuid?.() === 0) requireTrusted(place.home)
     try {
-      return await askOver(place.socket, ...what)
+      return await askOver(place.socket, request)
     } catch (error) {
-      if (!isNobodyThere(error) && !mayAskAgain(ask, error)) throw explained(error, place)
+      if (!isNobodyThere(error) && !mayAskAgain(request, error)) throw explained(error, place)
     }
     if (start === null) throw new NoDaemon(place)
     await start(place)
-    return await askSoon(place, ...what)
+    return await askSoon(place, request)
   }
 }
 
 /** A daemon that ends before it has answered a question: the next one knows the answer as well. What changes something is never asked twice. */
-const mayAskAgain = ({ method = 'GET' }: RequestInit, error: unknown): boolean => method === 'GET' && isCut(error)
+const mayAskAgain = ({ method }: Request, error: unknown): boolean => method === 'GET' && isCut(error)
 
 const isCut = (error: unknown): boolean => ['ECONNRESET', 'EPIPE'].includes(codeOf(error))
 
-async function askSoon(place: Place, url: string, ask: Ask): Promise<Response> {
+async function askSoon(place: Place, request: Request): Promise<Answer> {
   const deadline = performance.now() + patienceMs
   for (;;) {
     try {
-      return await askOver(place.socket, url, ask)
+      return await askOver(place.socket, request)
     } catch (error) {
-      if (!isNobodyThere(error) && !mayAskAgain(ask, error)) throw explained(error, place)
+      if (!isNobodyThere(error) && !mayAskAgain(request, error)) throw explained(error, place)
       if (performance.now() > deadline)
         throw new CutoverError(
           'unreachable',

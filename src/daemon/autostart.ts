@@ -52,7 +52,6 @@ function makeHome(home: string): void {
 }
 
 async function ownCommand({ home }: Place): Promise<readonly string[]> {
-  // Loaded at need: hardly any command starts a daemon.
   const { installProgram } = await import('./program/install.ts')
   return [...(await installProgram(home)), '--ready-fd', String(readyFd)]
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { failure } from '../core/errors.ts'
 import { type Credentials, withCredentials } from '../linux/credentials.ts'
 import { closeDescriptorsOnExec } from '../linux/descriptors.ts'
-import { groupsOf } from '../linux/users.ts'
+import { groupsOf } from '../linux/groups.ts'
 
 /** The user that runs something of an app. */
 export interface RunAs {

@@ -6,7 +6,8 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import koffi from 'koffi'
 import { withCredentials } from '../../src/linux/credentials.ts'
-import { groupsOf, resolveUser } from '../../src/linux/users.ts'
+import { groupsOf } from '../../src/linux/groups.ts'
+import { resolveUser } from '../../src/linux/users.ts'
 import { asRoot } from '../support/namespace.ts'
 
 const skip = asRoot

@@ -1,6 +1,6 @@
-/** The package as people get it: packed from a checkout, and installed into a folder. Needs the npm registry, which a test's namespace has not. */
+/** The package as people get it: packed from a checkout, and installed into a folder. Most of it needs the npm registry, which a test's namespace has not. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, realpathSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import process from 'node:process'
@@ -41,6 +41,22 @@ export function packed(into: string, checkout = root): string {
 /** Installs a package file over what is there, if need be without the registry. */
 export const install = (folder: string, file: string, options: readonly string[] = []): void =>
   npm(['install', ...options, file], folder)
+
+/**
+ * Lays a package file out in an empty folder as npm does, where there is no registry: what it depends on comes from this checkout.
+ * @returns the command, a link as npm makes it
+ */
+export function layOut(folder: string, file: string): string {
+  const modules = join(folder, 'node_modules')
+  const own = join(modules, 'cutover')
+  for (const directory of [own, join(modules, '.bin')]) mkdirSync(directory, { recursive: true })
+  execFileSync('tar', ['-xzf', file, '-C', own, '--strip-components=1'])
+  for (const name of ['koffi', '@koromix'])
+    cpSync(join(root, 'node_modules', name), join(modules, name), { recursive: true })
+  const command = join(modules, '.bin', 'cutover')
+  symlinkSync('../cutover/bin/cutover.js', command)
+  return command
+}
 
 /** To be called outside of a namespace. */
 export function prepare(): Prepared {

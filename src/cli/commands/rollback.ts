@@ -1,16 +1,6 @@
 import { Command } from 'commander'
-import type { ReleaseNumber } from '../../core/words.ts'
-import { appNamedOrMeant, connect } from '../connect.ts'
-import { operate } from '../operation.ts'
+import { rollback } from '../acts/rollback.ts'
 import { appArgument, asRelease, byOption, jsonOption, quietOption } from '../options.ts'
-
-interface Options {
-  readonly to?: ReleaseNumber
-  readonly from?: ReleaseNumber
-  readonly json?: boolean
-  readonly quiet?: boolean
-  readonly by?: string
-}
 
 export const command = (): Command =>
   new Command('rollback')
@@ -33,10 +23,3 @@ Examples:
   cutover rollback --from v5        only if v5 is what is live`,
     )
     .action(rollback)
-
-async function rollback(named: string | undefined, { to, from, json, quiet, by }: Options): Promise<void> {
-  const client = connect({ by })
-  const app = await appNamedOrMeant(client, named)
-  const releases = { ...(to !== undefined && { to }), ...(from !== undefined && { from }) }
-  await operate({ kind: 'rollback', app, ...releases }, { json, quiet, by }, client)
-}

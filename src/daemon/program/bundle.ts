@@ -1,6 +1,6 @@
 /** Plain JavaScript from the sources: one file for the daemon, and, for a package, one for the commands, which load their parts at need. */
 import { execFile } from 'node:child_process'
-import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,30 +17,47 @@ const root = fileURLToPath(programFolder)
  */
 export async function bundleDaemon(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true })
-  await esbuild(['daemon=src/daemon/entry.ts', `--outdir=${directory}`])
+  await esbuild(['daemon=src/daemon/entry.ts', `--outdir=${directory}`, ...bundled, requireInModule])
   await cp(join(root, 'bpf'), join(directory, 'bpf'), { recursive: true, filter: (path) => !/\.(c|h|sh)$/.test(path) })
   const manifest = { name: 'cutover', version: ownVersion(), type: 'module', private: true }
   await writeFile(join(directory, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
 }
 
-/** Makes `cutover.js` in the directory, with a file beside it for each part that is loaded at need. */
-export const bundleCommands = (directory: string): Promise<void> =>
-  esbuild(['cutover=src/cli/main.ts', `--outdir=${directory}`, '--splitting', '--chunk-names=parts/[name]-[hash]'])
+/**
+ * Makes `cutover.cjs` in the directory, with a file beside it for each part that is loaded at need. CommonJS, because Node loads it sooner: where a
+ * module imports one of Node's own, all is made that could be imported from that, `crypto` for `process`, and whoever types a command waits for it.
+ */
+export async function bundleCommands(directory: string): Promise<void> {
+  const modules = `${directory}.modules`
+  // esbuild makes parts of modules only; then each becomes what it is to be by itself.
+  const named = ['--splitting', '--chunk-names=parts/[name]-[hash]', '--out-extension:.js=.cjs']
+  try {
+    await esbuild(['cutover=src/cli/main.ts', `--outdir=${modules}`, ...named, ...bundled])
+    const files = await readdir(modules, { recursive: true })
+    const paths = files.filter((name) => name.endsWith('.cjs')).map((name) => join(modules, name))
+    await esbuild([...paths, `--outbase=${modules}`, `--outdir=${directory}`, '--out-extension:.js=.cjs', ...commonJs])
+  } finally {
+    await rm(modules, { recursive: true, force: true })
+  }
+}
 
 /** For any Node that runs Cutover. Names are kept, so that the stack of a defect can be read. */
 const options = [
-  '--bundle',
   '--platform=node',
-  '--format=esm',
   '--target=node24',
   '--minify-syntax',
   '--minify-whitespace',
-  '--external:koffi',
-  // Dependencies that are CommonJS call it.
-  "--banner:js=import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
   '--log-level=error',
   '--color=false',
 ]
+
+const bundled = ['--bundle', '--format=esm', '--external:koffi']
+
+/** Dependencies that are CommonJS call it. */
+const requireInModule =
+  "--banner:js=import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
+
+const commonJs = ['--format=cjs', '--supported:dynamic-import=false', '--define:import.meta.dirname=__dirname']
 
 async function esbuild(args: readonly string[]): Promise<void> {
   const binary = findEsbuild()

@@ -3,7 +3,8 @@ import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import process from 'node:process'
-import { groupsOf, resolveUser } from '../../linux/users.ts'
+import { groupsOf } from '../../linux/groups.ts'
+import { resolveUser } from '../../linux/users.ts'
 
 /** By uid, and by any group that they are in. */
 export interface Readers {
