@@ -1,6 +1,7 @@
 /** All that may be written on a command line, as commander's own objects: to be parsed, and to be completed. */
 import { Command, CommanderError } from 'commander'
 import { usageError } from '../core/errors.ts'
+import { nearest } from '../core/nearest.ts'
 import { ownVersion } from '../program.ts'
 import { commands, commandsForShells, notBuiltYet } from './commands.ts'
 import { shown } from './print.ts'
@@ -13,13 +14,23 @@ import { printableLines } from './text.ts'
 export async function runCommandLine(args: readonly string[]): Promise<void> {
   const program = await commandLineFor(args)
   try {
-    await program.parseAsync(args, { from: 'user' })
+    await program.parseAsync(asked(program, args), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     // commander has told people already; exitCode 0 is help or the version that somebody asked for.
     if (error.exitCode !== 0) throw shown(usageError(error.message.replace(/^error: /, '')))
   }
 }
+
+/** Help about a word that is no command is told like the word itself, with the command that was meant. */
+const asked = (program: Command, args: readonly string[]): readonly string[] =>
+  args[0] === 'help' && args[1] !== undefined && !isCommand(program, args[1]) ? args.slice(1) : args
+
+const isCommand = (program: Command, word: string): boolean =>
+  program
+    .createHelp()
+    .visibleCommands(program)
+    .some((command) => command.name() === word) || program.commands.some((command) => command.name() === word)
 
 /** With every command by name, for help and suggestions, and the one that is meant with all it has. */
 export async function commandLineFor(args: readonly string[]): Promise<Command> {
@@ -47,7 +58,21 @@ export async function commandLineFor(args: readonly string[]): Promise<Command> 
 function inherit(command: Command, parent: Command): Command {
   command.copyInheritedSettings(parent)
   for (const below of command.commands) inherit(below, command)
+  if (command.commands.length > 0) refuseOtherWords(command)
   return command
+}
+
+/** Where a command has others below it, a word that is none of them is not one argument too many: who wrote it meant one of them. */
+function refuseOtherWords(command: Command): void {
+  command.allowExcessArguments().hook('preAction', (_, meant) => {
+    const [word] = meant.args
+    if (meant !== command || word === undefined) return
+    const near = nearest(
+      word,
+      command.commands.map((below) => below.name()),
+    )
+    command.error(`error: unknown command '${word}'${near === null ? '' : `\n(Did you mean ${near}?)`}`)
+  })
 }
 
 const refused = (name: string): Command =>

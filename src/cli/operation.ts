@@ -18,6 +18,8 @@ const interruptible: ReadonlySet<Operation['kind']> = new Set(['deploy', 'rollba
 /** One Ctrl-C may arrive twice: from the terminal, and from a process in between that hands it on. */
 const sameMs = 150
 
+const leaving = ['SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+
 /** Runs the operation and prints its receipt. The error, if there is one, has been shown when it is thrown. */
 export async function operate(
   operation: Operation,
@@ -42,7 +44,7 @@ export async function operate(
   }
 }
 
-/** The first Ctrl-C asks for a clean end where the operation has one, the second leaves at once, as SIGTERM and SIGHUP do. */
+/** The first Ctrl-C asks for a clean end where the operation has one, the second leaves at once, as SIGTERM, SIGHUP and SIGQUIT (Ctrl-\\) do. */
 function ctrlC(kind: Operation['kind'], view: ProgressView): Disposable & { readonly signal: AbortSignal } {
   const asked = new AbortController()
   const leave = (_: NodeJS.Signals, number: number) => {
@@ -58,7 +60,10 @@ function ctrlC(kind: Operation['kind'], view: ProgressView): Disposable & { read
     view.note('Ending this cleanly. Ctrl-C again leaves at once.')
     asked.abort()
   }
-  process.on('SIGINT', interrupt).on('SIGTERM', leave).on('SIGHUP', leave)
-  const forget = () => void process.off('SIGINT', interrupt).off('SIGTERM', leave).off('SIGHUP', leave)
+  const handlers = [['SIGINT', interrupt], ...leaving.map((signal) => [signal, leave] as const)] as const
+  for (const [signal, handler] of handlers) process.on(signal, handler)
+  const forget = () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler)
+  }
   return { signal: asked.signal, [Symbol.dispose]: forget }
 }

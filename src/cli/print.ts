@@ -10,6 +10,10 @@ type Stream = typeof process.stdout | typeof process.stderr
 /** Text with a style where the stream is a terminal and nobody said NO_COLOR. */
 export const styled = (style: Style, text: string, stream: Stream): string => styleText(style, text, { stream })
 
+/** How many characters a line of it takes; without end where it is no terminal, or one that does not know. */
+export const widthOf = (stream: Stream): number =>
+  stream.isTTY && stream.columns > 0 ? stream.columns : Number.POSITIVE_INFINITY
+
 /** A line for people, already safe to print. */
 export function say(line: string): void {
   process.stdout.write(`${line}\n`)

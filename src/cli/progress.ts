@@ -3,8 +3,8 @@ import type { Spinner } from 'yocto-spinner'
 import type { Progress, StepName } from '../core/documents.ts'
 import type { CutoverError } from '../core/errors.ts'
 import { named } from '../core/words.ts'
-import { styled } from './print.ts'
-import { elapsed, printable, printableLines } from './text.ts'
+import { styled, widthOf } from './print.ts'
+import { elapsed, printable, printableLines, wrapped } from './text.ts'
 
 export interface ProgressView {
   show(progress: Progress): void
@@ -19,6 +19,12 @@ export interface ProgressView {
 const stream = process.stderr
 const textWidth = 33
 const nameWidth = 8
+/** The mark and the name of a step, and the space around them. */
+const beforeText = 4 + nameWidth + 2
+/** A time of `120.5 s`, and the space before it. */
+const afterText = 9
+/** On the narrowest of terminals. */
+const leastText = 10
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'].map((frame) => `  ${frame}`)
 
 /** Where stderr is no terminal the same lines come, plain, without the spinner. `quiet`: warnings, and how it failed, are all that comes. */
@@ -32,6 +38,8 @@ export async function createProgressView({ quiet }: { readonly quiet: boolean })
     spinner?.stop()
     spinner = null
   }
+  // However this process ends, the cursor is shown again.
+  if (yoctoSpinner !== null) process.once('exit', end)
 
   const isShown = ({ type }: Progress): boolean => !quiet || type === 'warning'
 
@@ -55,7 +63,7 @@ export async function createProgressView({ quiet }: { readonly quiet: boolean })
         case 'end':
           end()
           stepFailed = !progress.ok
-          return line(stepLine(progress))
+          return stepLines(progress).forEach(line)
         case 'warning':
           return line(`  ${styled('yellow', '!', stream)} ${printable(progress.text)}`)
         case 'receipt':
@@ -83,9 +91,15 @@ function heading({ app, release, label }: Extract<Progress, { type: 'release' }>
   return label === null ? `${printable(app)} ${what}` : `${printable(app)} ${what} · ${printable(label)}`
 }
 
-/** `  ✓ copy      412 files, 18 MB                    0.1 s`: whole seconds, or whatever the unit is, end in the same column. */
-function stepLine({ ok, step, text, ms, us }: Extract<Progress, { type: 'end' }>): string {
+/**
+ * `  ✓ copy      412 files, 18 MB                    0.1 s`: whole seconds, or whatever the unit is, end in the same column. Where a terminal is
+ * too narrow for that, the text goes on below itself.
+ */
+function stepLines({ ok, step, text, ms, us }: Extract<Progress, { type: 'end' }>): string[] {
   const mark = ok ? styled('green', '✓', stream) : styled('red', '✗', stream)
   const [whole = '', rest = ''] = elapsed(ms, us).split(/(?<=^\d+)(?=\D)/)
-  return `  ${mark} ${step.padEnd(nameWidth)}  ${printable(text).padEnd(textWidth)}  ${whole.padStart(2)}${rest}`
+  const room = Math.max(widthOf(stream) - beforeText - afterText, leastText)
+  const [first = '', ...more] = wrapped(printable(text), room)
+  const head = `  ${mark} ${step.padEnd(nameWidth)}  ${first.padEnd(Math.min(textWidth, room))}`
+  return [`${head}  ${whole.padStart(2)}${rest}`, ...more.map((text) => `${' '.repeat(beforeText)}${text}`)]
 }

@@ -58,6 +58,23 @@ export function columns(rows: readonly (readonly string[])[], right: readonly nu
   return rows.map((row) => row.map(aligned).join('  ').trimEnd())
 }
 
+/** The text in lines of at most `width` characters, broken between words, and within a word only where that alone is longer. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`
+    if (longer.length <= width) {
+      line = longer
+      continue
+    }
+    if (line !== '') lines.push(line)
+    line = word
+    for (; line.length > width; line = line.slice(width)) lines.push(line.slice(0, width))
+  }
+  return [...lines, line]
+}
+
 /** A time of day as the clock on the wall here shows it: `2026-03-01 12:00:05`. */
 export function localTime(iso: string): string {
   const date = new Date(iso)

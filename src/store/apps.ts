@@ -2,6 +2,7 @@
 import { type AppEvent, type AppState, apply, findRelease, type ReleaseRecord } from '../core/app.ts'
 import type { AppConfig } from '../core/app-config.ts'
 import { refusal } from '../core/errors.ts'
+import { nearest } from '../core/nearest.ts'
 import type { AppId, AppName, ReleaseNumber } from '../core/words.ts'
 import type { ProcessIdentity } from '../linux/process.ts'
 import type { User } from '../linux/users.ts'
@@ -90,8 +91,16 @@ export function openApps(database: Database): Apps {
 
   const row = (name: AppName): Row => {
     const found = anyRow(name)
-    if (found === undefined || found.slot === null) throw refusal(`There is no app ${name} on this node.`)
+    if (found === undefined || found.slot === null) throw noApp(name)
     return found
+  }
+
+  const noApp = (name: AppName) => {
+    const near = nearest(
+      name,
+      rows().map((app) => app.name),
+    )
+    return refusal(`There is no app ${name} on this node.${near === null ? '' : ` Did you mean ${near}?`}`)
   }
 
   const load = (app: Row): AppState => ({

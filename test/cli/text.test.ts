@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { columns, counted, elapsed, printable, releaseNamed } from '../../src/cli/text.ts'
+import { columns, count, counted, elapsed, printable, releaseNamed, wrapped } from '../../src/cli/text.ts'
 
 test('nothing that a terminal obeys is printed', () => {
   assert.equal(printable('a\u001b[31mred\u001b[0m b'), 'ared b')
@@ -40,4 +40,14 @@ test('one of a thing is not many, and columns are aligned', () => {
     ),
     ['a        1  x', 'bcd  1,204'],
   )
+})
+
+test('thousands are told apart', () => {
+  assert.deepEqual([0, 999, 1000, 1_234_567.6, 12_000_000].map(count), ['0', '999', '1,000', '1,234,568', '12,000,000'])
+})
+
+test('a text is broken between words, and within one only where that alone is too long', () => {
+  assert.deepEqual(wrapped('pid 4711 listens on 0.0.0.0:8080', 12), ['pid 4711', 'listens on', '0.0.0.0:8080'])
+  assert.deepEqual(wrapped('a 0123456789abc b', 5), ['a', '01234', '56789', 'abc b'])
+  assert.deepEqual([wrapped('', 5), wrapped('as it is', Number.POSITIVE_INFINITY)], [[''], ['as it is']])
 })

@@ -33,6 +33,17 @@ function goLive({ apps }: Store, app: string, release: number): void {
   apps.change(app, { type: 'cutover', kind: 'deploy', release, at })
 }
 
+test('an app that is not there is refused, with the one that was meant', (t) => {
+  const store = storeIn(t).open()
+  const refused = (name: string, message: string) =>
+    assert.throws(() => store.apps.get(name), { kind: 'refused', message })
+  refused('shop', 'There is no app shop on this node.')
+  for (const name of ['shop', 'billing']) store.apps.open(name, '/srv')
+  refused('shpo', 'There is no app shpo on this node. Did you mean shop?')
+  refused('biling', 'There is no app biling on this node. Did you mean billing?')
+  refused('mail', 'There is no app mail on this node.')
+})
+
 test('what was written is there when the file is opened again', (t) => {
   const { open } = storeIn(t)
   const store = open()

@@ -49,24 +49,32 @@ export async function cutover(
   return { code, stdout, stderr }
 }
 
-/** Runs `cutover` at a terminal (script(1)) with something typed as soon as it asks; both streams come as one. */
+export interface TerminalOptions extends Pick<RunOptions, 'home' | 'cwd' | 'environment'> {
+  /** What is typed as soon as the screen shows that. */
+  readonly typed?: { readonly when: string; readonly keys: string }
+  /** How wide it is. */
+  readonly columns?: number
+}
+
+/** Runs `cutover` at a terminal (script(1)); both streams come as one. */
 export async function cutoverAtTerminal(
   args: readonly string[],
-  { home, typed = null }: { readonly home: string; readonly typed?: string | null },
+  { home, cwd, environment, typed, columns = 80 }: TerminalOptions,
 ): Promise<{ readonly code: number | null; readonly screen: string }> {
   const command = [process.execPath, program, ...args].map((word) => `'${word}'`).join(' ')
-  const child = spawn('script', ['-q', '-e', '-c', command, '/dev/null'], {
-    env: environmentFor(home),
+  const child = spawn('script', ['-q', '-e', '-c', `stty cols ${columns} rows 50; exec ${command}`, '/dev/null'], {
+    cwd,
+    env: { ...environmentFor(home), ...environment },
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const exited = once(child, 'close')
   let screen = ''
-  let answered = typed === null
+  let isTyped = false
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     screen += chunk
-    if (answered || !screen.includes('[y/N]')) return
-    answered = true
-    child.stdin.write(`${typed}\r`)
+    if (isTyped || !typed || !screen.includes(typed.when)) return
+    isTyped = true
+    child.stdin.write(typed.keys)
   })
   const [code] = await exited
   return { code, screen }

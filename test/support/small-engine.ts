@@ -1,6 +1,7 @@
 /**
  * An engine in memory, for tests of what lies above it: the HTTP layer, the client, the commands. Nothing of it runs anything. What an
- * app does is said by its name: `deploys`, `fails`, `waits` (until it is interrupted), `chatters` (many lines of build output).
+ * app does is said by its name: `deploys`, `fails`, `waits` (until it is interrupted), `chatters` (many lines of build output), `talks` (about a step, at
+ * length).
  */
 import { basename } from 'node:path'
 import { setImmediate as soon } from 'node:timers/promises'
@@ -35,6 +36,11 @@ export function createSmallEngine(): SmallEngine {
     report({ type: 'begin', step: 'copy', text: '' })
     report({ type: 'end', step: 'copy', ok: true, text: '412 files, 18 MB', ms: 104, us: null })
     if (app === 'chatters') await chatterOf(report)
+    if (app === 'talks') {
+      const text = 'pid 4711 listens on 0.0.0.0:8080, with-a-name-that-is-long-indeed'
+      report({ type: 'begin', step: 'start', text })
+      report({ type: 'end', step: 'start', ok: true, text, ms: 612, us: null })
+    }
     if (app === 'waits') await interrupted(app, report, signal)
     if (app === 'fails') {
       report({ type: 'end', step: 'healthy', ok: false, text: 'GET / answered 500, 31 times', ms: 30_012, us: null })
