@@ -11,8 +11,8 @@ const file = fileURLToPath(new URL('../../docs/commands.md', import.meta.url))
 
 const intro = `# Commands
 
-What \`cutover COMMAND --help\` says of each. The app may be left out in a folder with its \`cutover.yaml\`, or where there is one app. Exit codes are in the
-[README](../README.md#use-it).
+What \`cutover COMMAND --help\` says of each. The app may be left out in a folder with its \`cutover.yaml\`, or where there is one app. Exit codes:
+[exit-codes.md](exit-codes.md).
 `
 
 /** As on a terminal of 100 columns, whatever this one has. */
