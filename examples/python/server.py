@@ -1,7 +1,8 @@
-"""An ordinary threaded server that knows nothing of Cutover. Its port is hard-coded."""
+"""An ordinary threaded server that knows nothing of Cutover. Its port is hard-coded, unless it is given a socket as systemd does it."""
 
 import os
 import pathlib
+import socket
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -69,6 +70,15 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
+def listening():
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return Server(("0.0.0.0", 8081), Handler)
+    server = Server(None, Handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = socket.socket(fileno=3)
+    return server
+
+
 if __name__ == "__main__":
     print(f"{NAME} listens on 8081, pid {os.getpid()}", flush=True)
-    Server(("0.0.0.0", 8081), Handler).serve_forever()
+    listening().serve_forever()

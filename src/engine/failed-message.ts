@@ -13,7 +13,7 @@ import type { LeftOut } from '../store/files/survey.ts'
 import { ranOutOfTime } from './bring-up.ts'
 import { trafficIsOn } from './listening.ts'
 import type { Node } from './node.ts'
-import { foundItTaken, insteadOf } from './way.ts'
+import { foundItTaken, insteadOf, lacksInterpreter } from './way.ts'
 
 export interface Failure {
   readonly app: AppName
@@ -54,13 +54,18 @@ export async function explain(node: Node, failed: Failure): Promise<unknown> {
   const own = error instanceof CutoverError ? error.details : []
   const record = findRelease(state, release)
   const config = record === null ? null : node.store.apps.config(app, release).config
-  const taken =
-    config !== null && inherits(config) && foundItTaken(log) ? `\nIt opened its port itself, ${insteadOf}.` : ''
+  const given = config !== null && inherits(config) ? aboutGiven(log) : ''
   const whole = log.length > 0 ? `\nIts whole log: cutover logs ${app} --release ${named(release)}` : ''
-  return new CutoverError('failed', `${name} ${phrase(failed, outcome, said)}. ${traffic}${hint}${taken}${whole}`, {
+  return new CutoverError('failed', `${name} ${phrase(failed, outcome, said)}. ${traffic}${hint}${given}${whole}`, {
     details: [...own, ...log],
     cause: error,
   })
+}
+
+/** What the log of a program tells that was given its sockets. */
+function aboutGiven(log: readonly string[]): string {
+  if (foundItTaken(log)) return `\nIt opened its port itself, ${insteadOf}.`
+  return lacksInterpreter(log) ? '\nIts interpreter (the first line of a script) or loader does not exist.' : ''
 }
 
 /** The same in one line, for status and history. */

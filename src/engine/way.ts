@@ -103,5 +103,9 @@ const lookMs = 10
 export const foundItTaken = (log: readonly string[]): boolean =>
   log.some((line) => /EADDRINUSE|already in use|bind\(\).*failed/i.test(line))
 
+/** Whether the shell that was to become the program could not (instances/spawn.ts), although the file is there: as dash says it, and bash. */
+export const lacksInterpreter = (log: readonly string[]): boolean =>
+  log.some((line) => /: exec: .*: not found$|: cannot execute: required file not found$|: bad interpreter: /.test(line))
+
 export const insteadOf =
   'and has to take the socket that it is given: descriptor 3, told by LISTEN_FDS (see docs/share.md)'

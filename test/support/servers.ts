@@ -156,6 +156,13 @@ const given = {
     listens: 'without `--bind`, by itself',
   },
   'given-uvicorn': { ...all.uvicorn, config: 'cutover-inherit.yaml', listens: '`--fd 3`' },
+  'given-python': { ...all.python, config: 'cutover-inherit.yaml', listens: '`socket.socket(fileno=3)`' },
+  'given-puma': { ...all.puma, config: 'cutover-inherit.yaml', listens: '`--bind-to-activated-sockets only`' },
+  'given-nginx': {
+    ...all.nginx,
+    config: 'cutover-inherit.yaml',
+    listens: '`NGINX=3;`, at the same address as its `listen`',
+  },
   'given-c': {
     ...plain,
     folder: 'c',
@@ -177,3 +184,5 @@ export const servers: Readonly<Record<ServerName, Server>> = { ...all, ...given 
 /** Whose port is hard-coded, and nothing else configured. */
 export const serverNames = Object.keys(all) as readonly HardCoded[]
 export const givenNames = Object.keys(given) as readonly Given[]
+/** Those of them that go through hundreds of switches. */
+export const givenForLong = ['given-node', 'given-gunicorn', 'given-uvicorn', 'given-c'] as const satisfies Given[]

@@ -5,7 +5,7 @@ import process from 'node:process'
 import { test } from 'node:test'
 import { example } from '../../support/examples.ts'
 import { answeredIn, assertNoneLost, fatesTable } from '../../support/load.ts'
-import { givenNames } from '../../support/servers.ts'
+import { givenForLong } from '../../support/servers.ts'
 import { switchUnderLoad } from '../../support/switching.ts'
 
 const switches = 200
@@ -15,7 +15,7 @@ test('these tests have no privilege', () => {
   assert.notEqual(process.geteuid?.(), 0)
 })
 
-for (const name of givenNames) {
+for (const name of givenForLong) {
   test(`${switches} cutovers and rollbacks by an ordinary user lose and cut nothing of ${name}`, {
     skip: example(name).skip,
   }, async (t) => {
