@@ -102,13 +102,17 @@ function groupOf(held: Held): Group {
     if (socket === undefined) throw new Error(`there is no place ${place}`)
     return socket
   }
-  const open = () => {
-    if (sockets.every(isListening)) return
-    // In their order: it is their number.
+  const shut = () => {
     for (const socket of sockets) {
       if (isListening(socket)) shutDown(socket)
-      reuseAddress(socket, true)
+      // Nobody else may have the port although nobody listens.
+      reuseAddress(socket, false)
     }
+  }
+  const beginAnew = () => {
+    shut()
+    for (const socket of sockets) reuseAddress(socket, true)
+    // In their order: it is their number.
     for (const socket of sockets) listen(socket, backlog)
   }
   const mend = () => {
@@ -118,13 +122,18 @@ function groupOf(held: Held): Group {
     const [socket] = ended
     if (socket === undefined) return
     if (ended.length > 1) {
-      open()
+      beginAnew()
       return
     }
     // The kernel has moved the last one into the gap, and adds this one as the last. Ended itself, that one makes room for this one again.
     listen(socket, backlog)
     shutDown(socketAt(spare))
     listen(socketAt(spare), backlog)
+  }
+  const open = () => {
+    // Where one alone has ended, nobody who waits at another place has to go.
+    mend()
+    if (!sockets.every(isListening)) beginAnew()
   }
   return {
     endpoint,
@@ -155,13 +164,7 @@ function groupOf(held: Held): Group {
         ]
       })
     },
-    shut: () => {
-      for (const socket of sockets) {
-        if (isListening(socket)) shutDown(socket)
-        // Nobody else may have the port although nobody listens.
-        reuseAddress(socket, false)
-      }
-    },
+    shut,
     open,
     mend,
     closeWaiting: (place) => {

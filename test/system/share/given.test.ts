@@ -2,9 +2,13 @@
 import '../../support/ordinary.ts'
 import assert from 'node:assert/strict'
 import { chmodSync, writeFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { stringify } from 'yaml'
+import { identify, sendSignal } from '../../../src/linux/process.ts'
+import { probeAddress } from '../../../src/strategies/share/program.ts'
 import { ask, whoAnswers } from '../../support/app.ts'
 import { example, exampleFolder } from '../../support/examples.ts'
 import { answeredIn, assertNoneLost, startLoad } from '../../support/load.ts'
@@ -145,4 +149,49 @@ test('a program that is not there is named, and so is an interpreter', async (t)
     node.deploy(folder),
     /never went live: pid \d+ exited with code 127.*Its interpreter \(the first line of a script\) or loader does not/s,
   )
+})
+
+/** Ends its listener, for every copy of it, once it is asked for that. */
+const ending = `
+import os, socket, time
+
+listener = socket.socket(fileno=3)
+body = f"{os.environ['CUTOVER_RELEASE']} pid {os.getpid()}"
+while True:
+    try:
+        connection, _ = listener.accept()
+    except OSError:
+        time.sleep(0.1)
+        continue
+    head = connection.recv(65536)
+    connection.sendall(f"HTTP/1.1 200 OK\\r\\nContent-Length: {len(body)}\\r\\nConnection: close\\r\\n\\r\\n{body}".encode())
+    connection.close()
+    if b"/end" in head:
+        listener.shutdown(socket.SHUT_RDWR)
+`
+
+/** As the daemon asks the release that has the first place, active or not. */
+const askFirstPlace = (path: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const from = { host: '127.0.0.1', port: 8080, localAddress: probeAddress(0), agent: false, path }
+    get(from, (answer) => resolve(text(answer))).on('error', reject)
+  })
+
+test('a release that ends its listener costs those nothing who wait at another, whatever comes next', {
+  skip,
+}, async (t) => {
+  const node = await startNode(t)
+  const folder = folderWith(t, { run: 'python3 ending.py', port: 8080 }, { 'ending.py': ending })
+  await node.deploy(folder)
+  await node.deploy(folder)
+  assert.match(await askFirstPlace('/end'), /^v1 /)
+  const active = identify(Number(/pid (\d+)/.exec(await ask())?.[1]))
+  assert.ok(active)
+  // Those who come now wait in its queue.
+  sendSignal(active, 'SIGSTOP')
+  const answers = Promise.all(Array.from({ length: 5 }, () => whoAnswers()))
+  await node.deploy(folder)
+  sendSignal(active, 'SIGCONT')
+  assert.deepEqual(new Set(await answers), new Set(['v2']))
+  assert.equal(await whoAnswers(), 'v3')
 })
