@@ -12,7 +12,7 @@ import { placeAt } from '../../src/daemon/place.ts'
 import { ask } from '../support/app.ts'
 import { install } from '../support/package.ts'
 import { needs } from '../support/packages.ts'
-import { type Block, blocksOf, byFirstLine, commandsOf, follow, root, shell } from './blocks.ts'
+import { type Block, blocksOf, byFirstLine, commandsOf, follow, linesOf, root, shell } from './blocks.ts'
 import { makeMachine } from './machine.ts'
 
 const page = 'docs/install.md'
@@ -158,7 +158,17 @@ test('whoever follows the page installs, deploys from CI, upgrades, and undoes i
   await follow(
     t,
     page,
-    byFirstLine(page, Object.fromEntries(Object.entries(ways).map(([line, run]) => [line, { run }]))),
+    byFirstLine(page, {
+      ...Object.fromEntries(Object.entries(ways).map(([line, run]) => [line, { run }])),
+      'mkdir -p ~/.config/systemd/user': {
+        notRun: "it wants a systemd of the user's own",
+        instead: async ({ text }) => {
+          const [make = '', copy = ''] = linesOf(text)
+          await typed(`export HOME=${place}/user\n${make}\n${copy}`)
+          assert.ok(existsSync(join(place, 'user/.config/systemd/user/cutover.service')))
+        },
+      },
+    }),
   )
 })
 

@@ -140,6 +140,14 @@ test('what `env` says reaches the program as it was written', { skip }, async (t
     assert.equal(environment[name], name === 'LISTEN_PID' ? String(pid) : value, name)
 })
 
+test('nobody but oneself can be the user of an app', async (t) => {
+  const node = await startNode(t)
+  await assert.rejects(node.deploy(folderWith(t, { run, port: 8080, user: 'root' }, files)), ({ details }) => {
+    assert.match(String(details), /cutover\.yaml:\d+: user: root: only a daemon that runs as root can/)
+    return true
+  })
+})
+
 test('a program that is not there is named, and so is an interpreter', async (t) => {
   const node = await startNode(t)
   await assert.rejects(node.deploy(folderWith(t, { run: './serve', port: 8080 }, {})), /serve" was not found/)
