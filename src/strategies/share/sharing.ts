@@ -128,12 +128,10 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     },
     addRelease: (ref, cgroup, ports = []) => {
       const app = shared(ref.app)
-      const taken = new Set(app.lodgers.map(({ place }) => place))
-      // Where nobody serves it takes over from whoever did: those who wait there are its own.
-      const places = app.active === 0 ? [app.at, ...everyPlace] : everyPlace
-      const place = places.find((one) => !taken.has(one))
-      if (place === undefined)
-        throw refusal(`${maxAlive} releases of this app run already; wait until one has retired.`)
+      // Where nobody serves it takes the place where clients wait: they are its own.
+      const waiting = app.active === 0 && app.lodgers.every(({ place }) => place !== app.at) ? app.at : null
+      const place = waiting ?? freePlace(app)
+      if (place === null) throw refusal(`${maxAlive} releases of this app run already; wait until one has retired.`)
       for (const port of ports) {
         const group = app.groups.get(port.port)
         if (group !== undefined) requireSameAddress(app, port)
@@ -199,12 +197,13 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       if (release !== 0 && lodger === null) throw failure(`v${release} has no place on the ports of the app`)
       app.active = release
       app.desertedSince = null
-      if (lodger !== null) app.at = lodger.place
+      // Whoever waits for the next release does so at its place: the one that is to end has those alone that it has.
+      app.at = lodger?.place ?? (hold ? freePlace(app) : null) ?? app.at
       for (const group of app.groups.values()) if (lodger !== null) group.open()
       const program = programOf(app)
       const before = process.hrtime.bigint()
-      if (lodger !== null) for (const group of app.groups.values()) group.direct(program)
-      else if (!hold) shut(app)
+      if (lodger === null && !hold) shut(app)
+      else for (const group of app.groups.values()) group.direct(program)
       const after = process.hrtime.bigint()
       if (lodger === null && hold) refuseLate(app)
       save()
@@ -248,6 +247,12 @@ const programOf = ({ at, lodgers }: Pick<Entry, 'at' | 'lodgers'>): Buffer =>
     at,
     lodgers.map(({ place }) => place),
   )
+
+/** One that no release has, or null. */
+function freePlace({ lodgers }: Pick<Entry, 'lodgers'>): number | null {
+  const taken = new Set(lodgers.map(({ place }) => place))
+  return everyPlace.find((place) => !taken.has(place)) ?? null
+}
 
 const everyPlace = Array.from({ length: maxAlive }, (_, place) => place)
 
