@@ -38,7 +38,7 @@ interface Cells {
 function cells({ release, state, since, rate, connections, memory_mb, label }: ReleaseStatus, now: number): Cells {
   return {
     what: [named(release), state.padEnd(7), spokenDuration(now - Date.parse(since)).padStart(6)],
-    figures: [`${count(rate)}/s`, `${count(connections.open)} open`, `${count(memory_mb)} MB`],
+    figures: [rate === null ? '' : `${count(rate)}/s`, `${count(connections.open)} open`, `${count(memory_mb)} MB`],
     label: printable(label ?? ''),
   }
 }
