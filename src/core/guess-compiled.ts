@@ -1,4 +1,4 @@
-/** How a server is started that is compiled first: Go and Java. */
+/** How a server is started that is compiled first, here or elsewhere: Go and Java, and a program of any language. */
 import { inTurn } from './guess-command.ts'
 import { type Folder, guessed, type Start } from './guess-folder.ts'
 import { portOf } from './guess-port.ts'
@@ -51,6 +51,17 @@ export function guessJar(folder: Folder): Start | null {
     what: 'a jar',
     run: guessed(['java', '-jar', jar], jar),
     port: portOf(folder, { command: null, files: [], usual: 8080, of: 'Java' }),
+  }
+}
+
+/** A folder with one compiled program and nothing that says more. */
+export function guessProgram(folder: Folder): Start | null {
+  const [program, ...others] = folder.programs ?? []
+  if (program === undefined || others.length > 0) return null
+  return {
+    what: 'a compiled program',
+    run: guessed([`./${program}`], `${program}, the only program here`),
+    port: portOf(folder, { command: null, files: [], usual: 8080, of: 'a server' }),
   }
 }
 

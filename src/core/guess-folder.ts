@@ -7,6 +7,8 @@ export interface Folder {
   readonly names: ReadonlySet<string>
   /** The texts of the files that were read, by the same names. */
   readonly texts: Readonly<Record<string, string>>
+  /** Which of its own names are compiled programs; looked for only where nothing else says how the app is started. */
+  readonly programs?: readonly string[]
 }
 
 /** A value, and in a few words what it was guessed from. */

@@ -38,6 +38,8 @@ export function guessNode(folder: Folder): Start | null {
   if (start === null) return from.dependencies.has('vite') ? vitePreview(folder, from) : null
 
   const { words, env } = fromShell(start.value)
+  const port = portOf(folder, { command: start, files: sourcesOf(words, from), usual: 3000, of: 'Node' })
+  const build = built(folder, from, env)
   const isNext = words.some((word) => /(^|\/)next$/.test(word))
   return {
     what: isNext ? 'a Next.js app' : 'a Node server',
@@ -45,19 +47,37 @@ export function guessNode(folder: Folder): Start | null {
       words.map((word, index) => (index === 0 ? programPath(word, from) : word)),
       start.from,
     ),
-    port: portOf(folder, { command: start, files: sourcesOf(words, from), usual: 3000, of: 'Node' }),
-    build: built(folder, from, { withDevelopment: 'NODE_ENV' in env }),
+    port,
+    build,
     env: Object.keys(env).length > 0 ? guessed(env, start.from) : null,
+    hints: [
+      ...(isLocal(folder, from, start.value) ? [localHint(port.value)] : []),
+      ...(isNext || setsNodeEnv(folder, env) || build ? [] : [productionHint]),
+    ],
   }
 }
 
+const productionHint =
+  'env: {NODE_ENV: production}   # without it many packages, Express among them, show visitors what went wrong inside'
+
+const localHint = (port: number): string =>
+  `ports: [{port: ${port}, address: any}]   # instead of port: Fastify listens on this machine only unless it is told a host`
+
+/** Whether it is Fastify and nothing speaks of a host. */
+const isLocal = ({ texts }: Folder, { dependencies }: Package, start: string): boolean =>
+  dependencies.has('fastify') &&
+  !/(^|\s)(-a|--address)\b|FASTIFY_ADDRESS/.test(`${start} ${texts['.env'] ?? ''}`) &&
+  !Object.values(texts).some((text) => /\bhost\b/.test(text))
+
 /** A server without a package.json. */
 function lonely(folder: Folder): Start | null {
-  const main = nodeMains.find((name) => /\b(listen|serve)\(/.test(folder.texts[name] ?? ''))
+  const main = nodeMains.find((name) => listens(folder, name))
   if (main === undefined) return null
   const port = portOf(folder, { command: null, files: [main], usual: 3000, of: 'Node' })
   return { what: 'a Node server', run: guessed(['node', main], main), port }
 }
+
+const listens = ({ texts }: Folder, name: string): boolean => /\b(listen|serve)\(/.test(texts[name] ?? '')
 
 /** Files that a Node server's folder often begins with. */
 export const nodeMains = ['server', 'index', 'app', 'main', 'src/server', 'src/index', 'src/app', 'src/main'].flatMap(
@@ -74,10 +94,12 @@ function startScript({ scripts }: Package): Guessed<string> | null {
   )
 }
 
-function mainFile(folder: Folder, { main }: Package): Guessed<string> | null {
+function mainFile(folder: Folder, { main, dependencies }: Package): Guessed<string> | null {
   if (main !== null && folder.names.has(main.replace(/^\.\//, '')))
     return guessed(commandText(['node', main]), 'package.json, main')
-  const found = firstOf(folder, nodeMains)
+  // Vite's src/main.ts is for browsers.
+  const isServer = (name: string) => !dependencies.has('vite') || listens(folder, name)
+  const found = nodeMains.find((name) => folder.names.has(name) && isServer(name)) ?? null
   return found === null ? null : guessed(`node ${found}`, found)
 }
 
@@ -121,7 +143,7 @@ function standalone(folder: Folder, from: Package): Start | null {
     what: 'a Nuxt app',
     run: guessed(['node', '.output/server/index.mjs'], 'package.json: nuxt'),
     port,
-    build: built(folder, from, { withDevelopment: false }),
+    build: built(folder, from),
   }
 }
 
@@ -136,7 +158,7 @@ function vitePreview(folder: Folder, from: Package): Start {
     what: 'files that Vite makes',
     run: guessed(words, 'package.json: vite, and no script "start"'),
     port,
-    build: built(folder, from, { withDevelopment: false }),
+    build: built(folder, from),
     hints: [
       'vite preview is a small server of files; with many visitors nginx or Caddy is the better one.',
       'It answers by the name of a host only if preview.allowedHosts in the vite.config has that name.',
@@ -148,9 +170,9 @@ function vitePreview(folder: Folder, from: Package): Start {
 function built(
   folder: Folder,
   from: Package,
-  { withDevelopment }: { readonly withDevelopment: boolean },
+  env: Readonly<Record<string, string>> = {},
 ): Guessed<readonly string[]> | null {
-  const packages = install(folder, from, withDevelopment)
+  const packages = install(folder, from, env)
   const by = firstOf(folder, lockFiles) ?? 'package.json'
   if (from.scripts.build)
     return guessed(inTurn(packages, `${manager(folder, from)} run build`), `${by}; package.json, scripts.build`)
@@ -166,16 +188,24 @@ function manager(folder: Folder, { packageManager }: Package): 'npm' | 'pnpm' | 
   return named === 'pnpm' || named === 'yarn' || named === 'bun' ? named : 'npm'
 }
 
-/** @param withDevelopment - whether NODE_ENV is set, with which npm leaves out what only a build needs */
-function install(folder: Folder, from: Package, withDevelopment = false): string {
+/** Whether the build has a NODE_ENV, with which npm and others leave out what only a build needs. */
+const setsNodeEnv = ({ texts }: Folder, env: Readonly<Record<string, string>>): boolean =>
+  'NODE_ENV' in env || /^(export\s+)?NODE_ENV=/m.test(texts['.env'] ?? '')
+
+/** @param env - what the app's start sets; the folder's `.env` comes on top */
+function install(folder: Folder, from: Package, env: Readonly<Record<string, string>> = {}): string {
   const locked = firstOf(folder, lockFiles) !== null
+  const withDevelopment = setsNodeEnv(folder, env)
   switch (manager(folder, from)) {
     case 'npm':
       return `npm ${locked ? 'ci' : 'install'}${withDevelopment && from.scripts.build ? ' --include=dev' : ''}`
     case 'pnpm':
       return `pnpm install${locked ? ' --frozen-lockfile' : ''}${withDevelopment ? ' --prod=false' : ''}`
-    case 'yarn':
-      return `yarn install${locked ? (/^yarn@[2-9]/.test(from.packageManager) ? ' --immutable' : ' --frozen-lockfile') : ''}`
+    case 'yarn': {
+      const isModern = /^yarn@[2-9]/.test(from.packageManager)
+      const frozen = isModern ? ' --immutable' : ' --frozen-lockfile'
+      return `yarn install${locked ? frozen : ''}${withDevelopment && !isModern ? ' --production=false' : ''}`
+    }
     case 'bun':
       return `bun install${locked ? ' --frozen-lockfile' : ''}`
   }

@@ -10,6 +10,10 @@ export const pythonMains = [
   'asgi.py',
   'server.py',
   'run.py',
+  'api.py',
+  'app/main.py',
+  'app/app.py',
+  'app/api.py',
   'src/app.py',
   'src/main.py',
 ]
@@ -98,7 +102,10 @@ interface Packages {
  * @param server - the package of the server, which people often have on the machine only
  */
 function packagesWith(folder: Folder, server: string | null): Packages {
-  const source = firstOf(folder, ['requirements.txt', 'uv.lock', 'pyproject.toml'])
+  const project = folder.texts['pyproject.toml'] ?? ''
+  // Many have one for the settings of their tools alone.
+  const lists = ['requirements.txt', 'uv.lock', ...(/dependencies/.test(project) ? ['pyproject.toml'] : [])]
+  const source = firstOf(folder, lists)
   const made = firstOf(folder, ['.venv', 'venv'])
   const ignore = made === null ? null : guessed([made], `${made}: links out of the folder; build makes one`)
   // Without a list of packages those of the machine are all there can be.
@@ -109,7 +116,12 @@ function packagesWith(folder: Folder, server: string | null): Packages {
   const commands = {
     'requirements.txt': ['python3 -m venv --clear .venv', `${pip} -r requirements.txt${more}`],
     'uv.lock': ['uv sync --frozen', ...(more ? [`uv pip install${more}`] : [])],
-    'pyproject.toml': ['python3 -m venv --clear .venv', `${pip} .${more}`],
+    'pyproject.toml': [
+      'python3 -m venv --clear .venv',
+      ...(isPackage(project)
+        ? [`${pip} .${more}`]
+        : [`.venv/bin/python -c '${printDependencies}' > .venv/needs`, `${pip} -r .venv/needs${more}`]),
+    ],
   }
   const from = more ? `${source}, and${more} to serve it` : source
   return {
@@ -117,3 +129,10 @@ function packagesWith(folder: Folder, server: string | null): Packages {
     keys: { build: guessed(inTurn(...(commands[source as keyof typeof commands] ?? [])), from), ignore },
   }
 }
+
+/** Whether it says how a package is made of it. Of what has several folders and does not say that, setuptools makes none. */
+const isPackage = (pyproject: string): boolean => /^\[(build-system\]|tool\.poetry\b)/m.test(pyproject)
+
+/** For a project that is no package: pip has no option for what one needs without installing the project itself. */
+const printDependencies =
+  'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"].get("dependencies", []), sep="\\n")'

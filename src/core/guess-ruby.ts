@@ -29,17 +29,27 @@ export function guessRuby(folder: Folder): Start | null {
       build,
       health: isUp ? guessed('/up', `${routes}: rails/health#show`) : null,
       ...(isRails && {
-        env: guessed({ RAILS_ENV: 'production' }, 'Gemfile: rails'),
         hints: ['release: bin/rails db:migrate   # once per release, after build; a rollback does not undo it'],
       }),
+      env: isRails ? guessed({ RAILS_ENV: 'production' }, 'Gemfile: rails') : production('RACK_ENV', 'Rack'),
     }
   }
   const main = rubyMains.find((name) => /require ['"]sinatra['"]/.test(folder.texts[name] ?? ''))
   if (main === undefined) return null
   const port = portOf(folder, { command: null, files: [main], usual: 4567, of: 'Sinatra' })
   const run = [...bundled, 'ruby', main, '-o', '0.0.0.0', '-p', String(port.value)]
-  return { what: 'a Sinatra app', run: guessed(run, `${main}: require 'sinatra'`), port, build }
+  return {
+    what: 'a Sinatra app',
+    run: guessed(run, `${main}: require 'sinatra'`),
+    port,
+    build,
+    env: production('APP_ENV', 'Sinatra'),
+  }
 }
+
+/** For development both show their errors to whoever asks, and Sinatra answers by no name but localhost. */
+const production = (variable: string, of: string) =>
+  guessed({ [variable]: 'production' }, `without it ${of} runs as for development`)
 
 /** The gems of the machine where they are enough, else some of the release's own; then what browsers get. */
 const made = (gems: string): readonly string[] => [

@@ -1,5 +1,5 @@
 /** What an app's folder says about how it is run: the guess of which `cutover init` makes a `cutover.yaml`. */
-import { goMains, guessGo, guessJar, guessMaven, javaFiles } from './guess-compiled.ts'
+import { goMains, guessGo, guessJar, guessMaven, guessProgram, javaFiles } from './guess-compiled.ts'
 import { guessDockerfile, guessProcfile } from './guess-declared.ts'
 import { type Folder, type Guessed, guessed, type Start } from './guess-folder.ts'
 import { guessNode, nextConfigs, nodeMains, packageOf } from './guess-node.ts'
@@ -73,6 +73,7 @@ const kinds: readonly ((folder: Folder) => Start | null)[] = [
   guessNode,
   guessJar,
   guessCaddy,
+  guessProgram,
 ]
 
 function startOf(folder: Folder): Start | null {

@@ -93,10 +93,36 @@ const cases: readonly Case[] = [
     files: {
       'package.json': json({ scripts: { build: 'vite build' }, devDependencies: { vite: '8' } }),
       'yarn.lock': null,
+      'src/main.ts': "import './style.css'",
     },
     run: ['node_modules/.bin/vite', 'preview', '--host', '0.0.0.0', '--port', '4173', '--strictPort'],
     port: 4173,
     build: sh('yarn install --frozen-lockfile && yarn run build'),
+  },
+  {
+    title: 'a server of its own beside what Vite makes',
+    files: {
+      'package.json': json({ scripts: { build: 'vite build' }, devDependencies: { vite: '8' } }),
+      'src/main.ts': "import './style.css'",
+      'server.js': 'app.listen(3200)',
+    },
+    run: ['node', 'server.js'],
+    port: 3200,
+  },
+  {
+    title: 'a build for which NODE_ENV is set by the .env',
+    files: {
+      'package.json': json({
+        scripts: { build: 'tsc', start: 'node dist/main.js' },
+        devDependencies: { typescript: '7' },
+      }),
+      'package-lock.json': null,
+      '.env': 'NODE_ENV=production\n',
+    },
+    run: ['node', 'dist/main.js'],
+    port: 3000,
+    build: sh('npm ci --include=dev && npm run build'),
+    others: { env_file: '.env' },
   },
   {
     title: 'a Procfile whose line needs a shell, and gives its own port',
@@ -135,10 +161,34 @@ const cases: readonly Case[] = [
   },
   {
     title: 'FastAPI',
-    files: { 'pyproject.toml': 'dependencies = ["fastapi", "uvicorn"]', 'main.py': 'api = FastAPI(title="x")\n' },
+    files: {
+      'pyproject.toml': '[build-system]\n[project]\ndependencies = ["fastapi", "uvicorn"]',
+      'main.py': 'api = FastAPI(title="x")\n',
+    },
     run: ['.venv/bin/python', '-m', 'uvicorn', 'main:api', '--host', '0.0.0.0', '--port', '8000'],
     port: 8000,
     build: sh(`${venv} .`),
+  },
+  {
+    title: 'FastAPI in folders, which is no package',
+    files: {
+      'pyproject.toml': '[project]\ndependencies = ["fastapi"]',
+      'app/main.py': 'app = FastAPI()\n',
+      'app/__init__.py': null,
+    },
+    run: ['.venv/bin/python', '-m', 'uvicorn', 'app.main:app', '--host', '0.0.0.0', '--port', '8000'],
+    port: 8000,
+    build: sh(
+      'python3 -m venv --clear .venv && .venv/bin/python -c \'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))' +
+        '["project"].get("dependencies", []), sep="\\n")\' > .venv/needs && .venv/bin/pip install -r .venv/needs uvicorn',
+    ),
+  },
+  {
+    title: 'Flask beside a pyproject.toml for tools alone',
+    files: { 'pyproject.toml': '[tool.ruff]\n', 'app.py': 'app = Flask(__name__)\n' },
+    run: ['python3', '-m', 'gunicorn', '--bind', '0.0.0.0:8000', '--workers', '2', 'app:app'],
+    port: 8000,
+    build: null,
   },
   {
     title: 'Django with a package.json for browsers',
@@ -199,6 +249,7 @@ const cases: readonly Case[] = [
     run: ['puma', '--bind', 'tcp://0.0.0.0:9292'],
     port: 9292,
     build: null,
+    others: { env: { RACK_ENV: 'production' } },
   },
   {
     title: 'Sinatra by itself',
@@ -206,6 +257,7 @@ const cases: readonly Case[] = [
     run: ['bundle', 'exec', 'ruby', 'app.rb', '-o', '0.0.0.0', '-p', '4567'],
     port: 4567,
     build: sh(bundle),
+    others: { env: { APP_ENV: 'production' } },
   },
   {
     title: 'Go',
@@ -332,4 +384,20 @@ test('words are written as text that means them', () => {
 test('no file outside of the folder is read because one in it names it', () => {
   const Procfile = 'web: node ../../etc/secret.js /etc/other.js ./src/run.js a/../../b.py'
   assert.deepEqual(namedFiles(folderOf({ Procfile })), ['src/run.js'])
+})
+
+test('one compiled program is what is started, and of two none', () => {
+  const found = guess({ ...folderOf({ shop: null, '.env': 'PORT=9000\n' }), programs: ['shop'] })
+  assert.deepEqual([found?.start.run.value, found?.start.port.value], [['./shop'], 9000])
+  assert.equal(guess({ ...folderOf({ shop: null, tool: null }), programs: ['shop', 'tool'] }), null)
+})
+
+test('Fastify is said to listen on this machine only, unless something names a host', () => {
+  const hints = (start: string, app = 'export default (fastify) => fastify.register(routes)') =>
+    guess(
+      folderOf({ 'package.json': json({ scripts: { start }, dependencies: { fastify: '5' } }), 'app.js': app }),
+    )?.start.hints?.filter((hint) => hint.includes('address: any'))
+  assert.equal(hints('fastify start app.js')?.length, 1)
+  assert.deepEqual(hints('fastify start --address 0.0.0.0 app.js'), [])
+  assert.deepEqual(hints('node app.js', "fastify.listen({ port: 3000, host: '::' })"), [])
 })

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { open, readdir, rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { Command } from 'commander'
@@ -29,7 +30,7 @@ async function init(named: string, { json }: { readonly json?: boolean }): Promi
   const file = join(directory, configName)
   const folder = await look(directory)
   if (folder.names.has(configName)) throw isThere(file)
-  const found = guess(folder)
+  const found = guess(folder) ?? guess({ ...folder, programs: await programsOf(directory) })
   if (found === null) throw unknown(directory)
 
   const config = guessedConfig(found)
@@ -74,6 +75,26 @@ async function textsOf(directory: string, files: readonly string[]): Promise<Rea
     return text === null ? [] : [[file, text]]
   })
   return Object.fromEntries((await Promise.all(read)).flat())
+}
+
+/** The names of the compiled programs in the folder itself, see elf(5); libraries are compiled too, and none. */
+async function programsOf(directory: string): Promise<readonly string[]> {
+  const programs: string[] = []
+  for (const entry of await readdir(directory, { withFileTypes: true }))
+    if (entry.isFile() && !/\.so(\.|$)/.test(entry.name) && (await isProgram(join(directory, entry.name))))
+      programs.push(entry.name)
+  return programs
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  try {
+    if (((await stat(path)).mode & 0o111) === 0) return false
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0)
+    return buffer.toString('latin1') === '\x7fELF'
+  } catch {
+    return false
+  }
 }
 
 /** Never over what is there, nor through a link. What root writes belongs to the folder's owner, who will want to change it. */
