@@ -27,13 +27,17 @@ export function guessedKeys({ app, start, envFile, shared }: Guess): readonly Gu
   ]
 }
 
-/** The text of the file: each key below what it was guessed from, then what an app of this kind often wants. */
-export function guessedConfig(guess: Guess): string {
+/**
+ * The text of the file: each key below what it was guessed from, then what an app of this kind often wants.
+ * @param schema - where an editor finds the JSON Schema: an address, or a path from the file; without white space
+ */
+export function guessedConfig(guess: Guess, schema: string): string {
   const keys = guessedKeys(guess).map(
     ({ key, value, from }) => `# ${inComment(from)}\n${stringify({ [key]: value }, style)}`,
   )
   const hints = [...(guess.start.hints ?? []), ...always].map((hint) => `# ${inComment(hint)}\n`)
   return [
+    `# yaml-language-server: $schema=${schema}\n`,
     `# How Cutover runs this app: ${inComment(guess.start.what)}.\n`,
     '# "cutover init" guessed it, each key from what stands above it; change what is wrong.\n',
     '# "cutover validate" checks it, "cutover config" shows all keys with their defaults.\n\n',

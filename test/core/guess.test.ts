@@ -20,6 +20,7 @@ const sh = (text: string): readonly string[] => ['sh', '-c', text]
 const venv = 'python3 -m venv --clear .venv && .venv/bin/pip install'
 const json = (value: unknown) => JSON.stringify(value)
 const bundle = '(bundle check || (bundle config set --local path vendor/bundle && bundle install))'
+const schema = 'node_modules/cutover/docs/cutover.schema.json'
 const rails = "gem 'rails'\ngem 'propshaft'\ngem 'puma'\n"
 
 const cases: readonly Case[] = [
@@ -324,7 +325,7 @@ for (const { title, files, run, port, build, others } of cases) {
   test(`a config that works is guessed for ${title}`, () => {
     const found = guess(folderOf(files))
     assert(found)
-    const text = guessedConfig(found)
+    const text = guessedConfig(found, schema)
     const config = parseConfig(text, { file: 'cutover.yaml', cores: 2 })
     assert.deepEqual(config.run, run)
     assert.deepEqual(
@@ -370,7 +371,7 @@ test('whatever a file says, the text that is written says the same and nothing e
   ]) {
     const found = guess(folderOf({ Procfile: `web: ${web}` }))
     assert(found)
-    const config = parseConfig(guessedConfig(found), { file: 'cutover.yaml', cores: 2 })
+    const config = parseConfig(guessedConfig(found, schema), { file: 'cutover.yaml', cores: 2 })
     assert.deepEqual(config.run, fromShell(web).words, web)
     assert.equal(config.ports.length, 1)
   }

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { open, readdir, rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { Command } from 'commander'
@@ -6,6 +6,7 @@ import { configName } from '../../core/config.ts'
 import { schema } from '../../core/documents.ts'
 import { failure, refusal, usageError } from '../../core/errors.ts'
 import type { Folder } from '../../core/guess-folder.ts'
+import { programFolder } from '../../program.ts'
 import { readSmall } from '../../store/files/small-file.ts'
 import { jsonOption } from '../options.ts'
 import { say, sayJson } from '../print.ts'
@@ -33,7 +34,7 @@ async function init(named: string, { json }: { readonly json?: boolean }): Promi
   const found = guess(folder) ?? guess({ ...folder, programs: await programsOf(directory) })
   if (found === null) throw unknown(directory)
 
-  const config = guessedConfig(found)
+  const config = guessedConfig(found, schemaFor(directory))
   // What a file says may be none that a config can have: a command with a zero byte, or one without end.
   parseConfig(config, { file: configName, cores: 1 })
   const guessed = guessedKeys(found)
@@ -95,6 +96,13 @@ async function isProgram(path: string): Promise<boolean> {
   } catch {
     return false
   }
+}
+
+/** From the app's folder where Cutover is installed in it, so that the file is right wherever the folder is; else that of this program. */
+function schemaFor(directory: string): string {
+  const file = 'docs/cutover.schema.json'
+  const installed = `node_modules/cutover/${file}`
+  return existsSync(join(directory, installed)) ? installed : new URL(file, programFolder).href
 }
 
 /** Never over what is there, nor through a link. What root writes belongs to the folder's owner, who will want to change it. */
