@@ -49,11 +49,3 @@ test('a folder with nothing but a compiled program is that program', async (t) =
   const { run } = parse(readFileSync(await init(directory), 'utf8'))
   assert.equal(run, './shop')
 })
-
-test('of a folder that says nothing init asks for the three lines, and writes nothing', async (t) => {
-  const directory = folderWith(t, { 'README.md': '' })
-  const ran = await cutover(['init', directory], { home: join(directory, 'home') })
-  assert.equal(ran.code, 2)
-  assert.match(ran.stderr, /app: .*\n.*run: .*\n.*port: /)
-  assert.throws(() => readFileSync(join(directory, 'cutover.yaml')))
-})
