@@ -7,7 +7,7 @@ import type { AppConfig } from '../../src/core/app-config.ts'
 import { parseConfig } from '../../src/core/config.ts'
 import { writtenConfig } from '../../src/core/config-written.ts'
 import { CutoverError } from '../../src/core/errors.ts'
-import { strategyOf } from '../../src/core/strategy.ts'
+import { decide, strategyOf } from '../../src/core/strategy.ts'
 
 const least = 'app: shop\nrun: node server.js\nport: 8080\n'
 
@@ -55,6 +55,7 @@ test('app, run and port are enough, and all else has the defaults of the contrac
     user: null,
     strategy: 'auto',
     exclusive: false,
+    bind: 'auto',
     health: { kind: 'auto', intervalMs: 1000, timeoutMs: 2000, healthy: 2, unhealthy: 3 },
     warmup: [],
     deployTimeoutMs: 30_000,
@@ -172,12 +173,12 @@ test('what the contract has and is not built yet is refused as that, even where 
     'standby: {rehearse_every: 15m}',
     'standby: {mode: asleep}',
     'standby: {mode: stopped}',
-    'strategy: share',
+    'strategy: late-bind',
     'strategy: late-bind',
     'strategy: balancer',
     'strategy: tomcat',
     'bind: intercept',
-    'bind: inherit',
+    'bind: intercept',
   ]
   for (const written of later) {
     const [problem, ...more] = problems(least + written)
@@ -303,4 +304,21 @@ test('the examples have configs that are right', () => {
   )
   assert.ok(configs.length > 0)
   for (const path of configs) parse(readFileSync(join(examples, path), 'utf8'))
+})
+
+test('auto steers where that works and the app opens its port itself, and shares otherwise', () => {
+  const decided = (keys: string, steers: boolean) => {
+    const { strategy, bind } = decide(parse(`${least}${keys}`), () => steers)
+    return `${strategy}, ${bind}`
+  }
+  assert.equal(decided('', true), 'steer, auto')
+  assert.equal(decided('', false), 'share, inherit')
+  assert.equal(decided('bind: inherit', true), 'share, inherit')
+  assert.equal(decided('strategy: share', true), 'share, inherit')
+  assert.equal(decided('strategy: steer', false), 'steer, auto')
+  assert.equal(decided('exclusive: true', true), 'stop-start, auto')
+  assert.equal(decided('exclusive: true', false), 'stop-start, inherit')
+  assert.equal(decided('strategy: stop-start\nbind: inherit', true), 'stop-start, inherit')
+  assert.match(problems(`${least}strategy: steer\nbind: inherit`)[0] ?? '', /with steer an app opens its port itself/)
+  assert.match(problems(`${least}strategy: share\nexclusive: true`)[0] ?? '', /share runs two releases at once/)
 })
