@@ -21,7 +21,7 @@ import type { Node } from './node.ts'
 import { claimedPort, requireFree } from './ports.ts'
 import { problemIn, readConfig } from './read-config.ts'
 import { createSteps } from './steps.ts'
-import { changeOfStrategy, decided, requireSameWay } from './way.ts'
+import { changeOfStrategy, checksAnother, decided, requireSameWay } from './way.ts'
 
 /**
  * Makes a new release of the app in the folder and takes it live.
@@ -57,6 +57,7 @@ export async function deploy(
     rootWarning(config, owner, folderOwner),
     shortOfMemory,
     changeOfStrategy(node, config.app, config),
+    checksAnother(config),
   ])
     if (warning !== null) steps.warn(warning)
   node.watchLogs(config.app)

@@ -65,6 +65,12 @@ export function changeOfStrategy(node: Node, app: AppName, config: AppConfig): s
   return `strategy: ${now} from this release on; ${named(active.number)} has ${before}${why === null ? '' : ` (${why})`}`
 }
 
+/** What a check by a command cannot see, or null: it comes to the port like any client. */
+export const checksAnother = (config: AppConfig): string | null =>
+  inherits(config) && config.health.kind === 'command'
+    ? 'health is a command: if it asks the port, the active release answers it, and not the one that comes up. To reach that one: {path: …} or {tcp: true}'
+    : null
+
 /** What an app may have made of the sockets that it was given, as the end of a sentence: that it opened a port itself. Empty if it did not. */
 export function opensItself(node: Node, { ref, instance, config }: Running): string {
   if (!inherits(config)) return ''

@@ -19,6 +19,7 @@ const leaders = new Map<string, ProcessIdentity[]>()
 
 /** From now on the session that this process leads belongs there. */
 export function addLeader(name: string, leader: ProcessIdentity): void {
+  lookAnew()
   const known = leaders.get(name) ?? []
   if (!known.some((one) => one.pid === leader.pid && one.startTime === leader.startTime))
     leaders.set(name, [...known.filter(isSessionOf), leader])
@@ -31,6 +32,7 @@ export function forgetLeaders(name: string): void {
 
 /** The processes that live there and below it. */
 export function markedPids(name: string): Pid[] {
+  forgetEndedSessions()
   const sessions = new Set(
     [...leaders].flatMap(([known, some]) =>
       isWithin(known, name) ? some.filter(isSessionOf).map(({ pid }) => pid) : [],
@@ -48,6 +50,16 @@ interface Seen {
 }
 
 let seen: readonly Seen[] | null = null
+
+/** A session without a process is over, and its number may be somebody else's from now on. */
+function forgetEndedSessions(): void {
+  const living = new Set(lookAround().map(({ session }) => session))
+  for (const [name, some] of leaders)
+    leaders.set(
+      name,
+      some.filter(({ pid }) => living.has(pid)),
+    )
+}
 
 /** Every process of the machine that is not dead. One look, which reads all of /proc, serves for as long as this program does not wait for anything. */
 function lookAround(): readonly Seen[] {

@@ -174,7 +174,6 @@ test('what the contract has and is not built yet is refused as that, even where 
     'standby: {mode: asleep}',
     'standby: {mode: stopped}',
     'strategy: late-bind',
-    'strategy: late-bind',
     'strategy: balancer',
     'strategy: tomcat',
     'bind: intercept',

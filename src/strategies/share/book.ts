@@ -21,9 +21,16 @@ export interface Entry {
   readonly holdMs: number
 }
 
-/** None if there is no such file. */
-export const readBook = (file: string): readonly Entry[] =>
-  existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []
+/** None if there is no such file, or if it is damaged: that takes a power cut, which leaves no socket either. */
+export function readBook(file: string): readonly Entry[] {
+  if (!existsSync(file)) return []
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    if (error instanceof SyntaxError) return []
+    throw error
+  }
+}
 
 /** Whole, or as it was. A power cut takes the sockets with it, and needs none of this afterwards. */
 export function writeBook(file: string, entries: readonly Entry[]): void {

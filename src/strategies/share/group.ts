@@ -139,8 +139,11 @@ function groupOf(held: Held): Group {
     endpoint,
     direct: (program) => attachClassicProgram(sockets[0], program),
     lend: (place) => {
-      setBlocking(socketAt(place), true)
-      return socketAt(place)
+      const socket = socketAt(place)
+      setBlocking(socket, true)
+      // Whoever had it before may have let fewer wait.
+      if (isListening(socket)) listen(socket, backlog)
+      return socket
     },
     socket: socketAt,
     listeners: () => {

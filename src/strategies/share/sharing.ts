@@ -195,19 +195,26 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       const app = shared(id)
       const lodger = lodgerOf({ app: id, release })
       if (release !== 0 && lodger === null) throw failure(`v${release} has no place on the ports of the app`)
+      const before = { active: app.active, at: app.at }
       app.active = release
-      app.desertedSince = null
       // Whoever waits for the next release does so at its place: the one that is to end has those alone that it has.
       app.at = lodger?.place ?? (hold ? freePlace(app) : null) ?? app.at
+      try {
+        // Written first: a daemon that dies in between is followed by one that makes it so.
+        save()
+      } catch (error) {
+        Object.assign(app, before)
+        throw error
+      }
+      app.desertedSince = null
       for (const group of app.groups.values()) if (lodger !== null) group.open()
       const program = programOf(app)
-      const before = process.hrtime.bigint()
+      const began = process.hrtime.bigint()
       if (lodger === null && !hold) shut(app)
       else for (const group of app.groups.values()) group.direct(program)
-      const after = process.hrtime.bigint()
+      const ended = process.hrtime.bigint()
       if (lodger === null && hold) refuseLate(app)
-      save()
-      return Number(after - before) / 1000
+      return Number(ended - began) / 1000
     },
     accepted: () => null,
     hasHeirs: () => false,
@@ -279,10 +286,9 @@ function groupsOf(entry: Entry, holdersOf: (app: AppId, port: number) => string)
     if (group !== null) groups.set(port.port, group)
   }
   if (groups.size === 0) return null
-  for (const [number, group] of groups) {
-    if (isListening(group.socket(at)) || lodgers.length === 0) continue
-    group.open()
-    groups.set(number, group)
+  for (const group of groups.values()) {
+    if (lodgers.length === 0) continue
+    if (!isListening(group.socket(at))) group.open()
     group.direct(programOf(entry))
   }
   return groups
