@@ -7,6 +7,8 @@ export interface Lodger {
   readonly release: ReleaseNumber
   /** The same on every port. */
   readonly place: number
+  /** Its ports, in the order of its config. */
+  readonly ports: readonly number[]
   /** Where its processes are. */
   readonly cgroup: string
 }

@@ -142,7 +142,7 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       }
       app.lodgers = [
         ...app.lodgers.filter(({ release }) => release !== ref.release),
-        { release: ref.release, place, cgroup },
+        { release: ref.release, place, ports: ports.map(({ port }) => port), cgroup },
       ]
       if (app.active === 0) app.at = place
       save()
@@ -158,7 +158,7 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       for (const group of app.groups.values()) group.mend()
       if ([...app.groups.values()].some((group) => !isListening(group.socket(lodger.place)))) open(app)
       app.desertedSince = null
-      return app.ports.map(({ port }) => ({
+      return lodger.ports.map((port) => ({
         fd: (app.groups.get(port) as Group).socket(lodger.place).fd,
         name: String(port),
       }))

@@ -108,6 +108,20 @@ test('a program is given its listening sockets as systemd does it, and no other 
   }
 })
 
+test('each release is given its own ports, in the order of its config', { skip }, async (t) => {
+  const node = await startNode(t)
+  await node.deploy(folderWith(t, { run, ports }, files))
+  await node.deploy(folderWith(t, { run, ports: [{ port: 8082 }, { port: 8080 }] }, files))
+  const { environment, given } = await told(8080)
+  assert.deepEqual([environment.CUTOVER_RELEASE, environment.LISTEN_FDNAMES], ['v2', '8082:8080'])
+  assert.deepEqual(given, [
+    { fd: 3, port: 8082, listens: true, waits: true },
+    { fd: 4, port: 8080, listens: true, waits: true },
+  ])
+  await node.rollback('told')
+  assert.equal((await told(8081)).environment.LISTEN_FDNAMES, '8080:8081')
+})
+
 test('each of several workers is given the same sockets, and told its own pid', { skip }, async (t) => {
   const node = await startNode(t)
   await node.deploy(folderWith(t, { run, ports, workers: 2 }, files))
