@@ -49,6 +49,13 @@ export function sharePort(socket: Descriptor): void {
   setNumber(socket, socketLevel, option.reusePort, 1)
 }
 
+/**
+ * Whether others may listen on the port where this socket, bound to it, does not listen. What is accepted meanwhile inherits it: then it says
+ * whether others may listen while such a connection is over but for its last minute. SO_REUSEADDR
+ */
+export const setReusable = (socket: Descriptor, reusable: boolean): void =>
+  setNumber(socket, socketLevel, option.reuseAddress, reusable ? 1 : 0)
+
 export const setV6Only = (socket: Descriptor, only: boolean): void =>
   setNumber(socket, ipv6Level, v6onlyOption, only ? 1 : 0)
 

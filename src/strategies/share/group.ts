@@ -15,6 +15,7 @@ import {
   isListening,
   listen,
   setBlocking,
+  setReusable,
   setV6Only,
   sharePort,
   shutDown,
@@ -31,11 +32,19 @@ const backlog = 4096
 const size = maxAlive + 1
 const spare = maxAlive
 
+/** Who gets new connections. */
+export interface Direction {
+  /** The place that everybody gets who is no probe. */
+  readonly at: number
+  /** What says so to the kernel (program.ts). */
+  readonly program: Uint8Array
+}
+
 export interface Group extends Disposable {
   /** Where all its places are bound. */
   readonly endpoint: Endpoint
-  /** Who gets new connections is this program's to say from now on (program.ts). */
-  direct(program: Uint8Array): void
+  /** From one instruction of the kernel to the next. */
+  direct(direction: Direction): void
   /** The socket of the place, as a program wants to find it that begins with it: it waits. */
   lend(place: number): Descriptor
   socket(place: number): Descriptor
@@ -43,10 +52,13 @@ export interface Group extends Disposable {
   listeners(): Listener[]
   /** Clients are refused from here on, those that wait as well. The port stays taken. */
   shut(): void
-  /** All places listen. */
-  open(): void
-  /** A program may have ended its listener by itself (shutdown): its place listens again, under its number. */
-  mend(): void
+  /** All places listen, each under its number. Where some did not, all begin anew: clients may get to one of those before the active one. */
+  open(direction: Direction): void
+  /**
+   * Places may have ended: a program did it by itself (shutdown), or it had been the last to have one. They listen again, each under its number.
+   * Who waits at the active place goes on waiting, unless that has ended, or several of which one came before it.
+   */
+  mend(direction: Direction): void
   /** Closes what waits at a place that nobody has; says how many that were. */
   closeWaiting(place: number): number
   /** Ends the sockets and their holder: the port is free. */
@@ -81,16 +93,14 @@ export function findGroup(holders: string): Group | null {
 }
 
 /**
- * Makes the places anew around those that programs still have, where their holder has gone: what remained has been numbered anew by the kernel.
+ * Makes the places anew around those that programs still have, where their holder has gone.
  * @param kept by place
  */
 export function remakeGroup(port: DeclaredPort, kept: ReadonlyMap<number, Descriptor>, holders: string): Group {
   const [some] = kept.values()
   const endpoint = some === undefined ? null : boundEndpoint(some)
   const [first, ...others] = Array.from({ length: size }, (_, place) => kept.get(place) ?? placeAt(endpoint, port))
-  const group = groupOf(hold([first as Descriptor, ...others], holders))
-  group.shut()
-  return group
+  return groupOf(hold([first as Descriptor, ...others], holders))
 }
 
 function groupOf(held: Held): Group {
@@ -101,30 +111,49 @@ function groupOf(held: Held): Group {
     if (socket === undefined) throw new Error(`there is no place ${place}`)
     return socket
   }
-  const open = () => {
-    if (sockets.every(isListening)) return
-    // In their order: it is their number.
-    for (const socket of sockets) if (isListening(socket)) shutDown(socket)
-    for (const socket of sockets) listen(socket, backlog)
+  /** In their order: it is their number. Until the active place listens, the kernel gives clients to any that does. */
+  const listenFrom = (place: number, { program }: Direction) => {
+    for (const [index, socket] of sockets.entries()) {
+      if (index < place) continue
+      setReusable(socket, true)
+      listen(socket, backlog)
+      if (index === 0) attachClassicProgram(socket, program)
+    }
   }
-  const mend = () => {
+  const shutFrom = (place: number) => {
+    for (const socket of sockets.slice(place)) {
+      if (isListening(socket)) shutDown(socket)
+      setReusable(socket, false)
+    }
+  }
+  const open = (direction: Direction) => {
+    if (sockets.every(isListening)) return
+    shutFrom(0)
+    listenFrom(0, direction)
+  }
+  const mend = (direction: Direction) => {
     // Nobody listens where an app was stopped.
-    if (!isListening(socketAt(spare))) return
+    if (!sockets.some(isListening)) return
     const ended = sockets.filter((socket) => !isListening(socket))
     const [socket] = ended
     if (socket === undefined) return
-    if (ended.length > 1) {
-      open()
+    if (ended.length === 1) {
+      // The kernel has moved the last one into the gap, and adds this one as the last. Ended itself, that one makes room for this one again.
+      listen(socket, backlog)
+      shutDown(socketAt(spare))
+      listen(socketAt(spare), backlog)
       return
     }
-    // The kernel has moved the last one into the gap, and adds this one as the last. Ended itself, that one makes room for this one again.
-    listen(socket, backlog)
-    shutDown(socketAt(spare))
-    listen(socketAt(spare), backlog)
+    // In which order they ended nobody knows, and so not who was moved where; but only gaps were filled, and from the end.
+    const next = direction.at + 1
+    if (ended.every((one) => sockets.indexOf(one) >= next)) {
+      shutFrom(next)
+      listenFrom(next, direction)
+    } else open(direction)
   }
   return {
     endpoint,
-    direct: (program) => attachClassicProgram(sockets[0], program),
+    direct: ({ program }) => attachClassicProgram(sockets[0], program),
     lend: (place) => {
       setBlocking(socketAt(place), true)
       return socketAt(place)
@@ -151,9 +180,7 @@ function groupOf(held: Held): Group {
         ]
       })
     },
-    shut: () => {
-      for (const socket of sockets) if (isListening(socket)) shutDown(socket)
-    },
+    shut: () => shutFrom(0),
     open,
     mend,
     closeWaiting: (place) => {

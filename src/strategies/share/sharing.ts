@@ -8,12 +8,12 @@ import { failure, refusal } from '../../core/errors.ts'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
 import { isAnyIn, pidsIn } from '../../linux/enclosure.ts'
 import type { Descriptor } from '../../linux/ffi.ts'
-import { copyDescriptor } from '../../linux/process.ts'
+import { copyDescriptor, identify, sendSignal } from '../../linux/process.ts'
 import { listenersOn, whereOpen } from '../../linux/sock-diag.ts'
 import { isListening } from '../../linux/sockets.ts'
 import { type DeclaredPort, type Listener, maxAlive, type ReleaseRef, type Steering } from '../steering.ts'
 import { type Entry, type Lodger, readBook, writeBook } from './book.ts'
-import { findGroup, type Group, makeGroup, remakeGroup } from './group.ts'
+import { type Direction, findGroup, type Group, makeGroup, remakeGroup } from './group.ts'
 import { probe } from './probe.ts'
 import { choice } from './program.ts'
 
@@ -52,14 +52,20 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       book,
       [...apps].map(([app, { ports, lodgers, active, at, holdMs }]) => ({ app, ports, lodgers, active, at, holdMs })),
     )
-  const holdersOf = (app: AppId, port: number) => join(cgroup, 'places', `${app}-${port}`)
+  const places = join(cgroup, 'places')
+  const holdersOf = (app: AppId, port: number) => join(places, `${app}-${port}`)
 
   for (const entry of readBook(book)) {
     const groups = groupsOf(entry, holdersOf)
     if (groups === null) continue
-    const { app, ports, lodgers, active, at, holdMs } = entry
-    apps.set(app, { ports: [...ports], lodgers: [...lodgers], active, at, holdMs, groups, desertedSince: null })
+    const { app, lodgers, active, at, holdMs } = entry
+    const ports = entry.ports.filter(({ port }) => groups.has(port))
+    apps.set(app, { ports, lodgers: [...lodgers], active, at, holdMs, groups, desertedSince: null })
   }
+  endOthers(
+    places,
+    [...apps].flatMap(([app, { groups }]) => [...groups.keys()].map((port) => holdersOf(app, port))),
+  )
 
   const shared = (app: AppId): Shared => {
     const found = apps.get(app)
@@ -69,12 +75,21 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
   const lodgerOf = ({ app, release }: ReleaseRef): Lodger | null =>
     apps.get(app)?.lodgers.find((one) => one.release === release) ?? null
   const direct = (app: Shared) => {
-    const program = programOf(app)
-    for (const group of app.groups.values()) group.direct(program)
+    const direction = directionOf(app)
+    for (const group of app.groups.values()) group.direct(direction)
   }
   const open = (app: Shared) => {
-    for (const group of app.groups.values()) group.open()
-    direct(app)
+    const direction = directionOf(app)
+    const nobodys = everyPlace.filter((place) => place !== app.at && !app.lodgers.some((one) => one.place === place))
+    for (const group of app.groups.values()) {
+      group.open(direction)
+      group.direct(direction)
+      for (const place of nobodys) group.closeWaiting(place)
+    }
+  }
+  const mend = (app: Shared) => {
+    const direction = directionOf(app)
+    for (const group of app.groups.values()) group.mend(direction)
   }
   const waitingAt = ({ groups, at }: Shared): number =>
     [...groups.values()]
@@ -85,6 +100,7 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     const lodger = app.lodgers.find(({ release }) => release === app.active)
     return app.active !== 0 && (lodger === undefined || !isAnyIn(lodger.cgroup))
   }
+  const isShut = ({ groups, at }: Shared) => ![...groups.values()].every((group) => isListening(group.socket(at)))
   const shut = (app: Shared) => {
     for (const group of app.groups.values()) group.shut()
   }
@@ -129,8 +145,10 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     addRelease: (ref, cgroup, ports = []) => {
       const app = shared(ref.app)
       const taken = new Set(app.lodgers.map(({ place }) => place))
-      // Where nobody serves it takes over from whoever did: those who wait there are its own.
-      const places = app.active === 0 ? [app.at, ...everyPlace] : everyPlace
+      // Where nobody serves it takes over from whoever did, or from itself: those who wait there are its own. Where clients are refused nobody waits,
+      // and those that come while the places begin to listen get the lowest.
+      const takesOver = (app.active === 0 || app.active === ref.release) && !isShut(app)
+      const places = takesOver ? [app.at, ...everyPlace] : everyPlace
       const place = places.find((one) => !taken.has(one))
       if (place === undefined)
         throw refusal(`${maxAlive} releases of this app run already; wait until one has retired.`)
@@ -157,8 +175,8 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       if (lodger === null) return []
       const app = shared(ref.app)
       // Whoever was refused because it took too long is not any more.
-      for (const group of app.groups.values()) group.mend()
-      if ([...app.groups.values()].some((group) => !isListening(group.socket(lodger.place)))) open(app)
+      mend(app)
+      if (isShut(app)) open(app)
       app.desertedSince = null
       return app.ports.map(({ port }) => ({
         fd: (app.groups.get(port) as Group).socket(lodger.place).fd,
@@ -171,10 +189,8 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       if (app === undefined || lodger === null) return
       app.lodgers = app.lodgers.filter((one) => one !== lodger)
       save()
-      for (const group of app.groups.values()) {
-        group.mend()
-        if (lodger.place !== app.at) group.closeWaiting(lodger.place)
-      }
+      mend(app)
+      for (const group of app.groups.values()) if (lodger.place !== app.at) group.closeWaiting(lodger.place)
       direct(app)
     },
     releases: () => [...apps].flatMap(([app, { lodgers }]) => lodgers.map(({ release }) => ({ app, release }))),
@@ -200,10 +216,10 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       app.active = release
       app.desertedSince = null
       if (lodger !== null) app.at = lodger.place
-      for (const group of app.groups.values()) if (lodger !== null) group.open()
-      const program = programOf(app)
+      const direction = directionOf(app)
+      for (const group of app.groups.values()) if (lodger !== null) group.open(direction)
       const before = process.hrtime.bigint()
-      if (lodger !== null) for (const group of app.groups.values()) group.direct(program)
+      if (lodger !== null) for (const group of app.groups.values()) group.direct(direction)
       else if (!hold) shut(app)
       const after = process.hrtime.bigint()
       if (lodger === null && hold) refuseLate(app)
@@ -243,11 +259,13 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
 }
 
 /** New connections go to where the app has them, and every lodger can be probed. */
-const programOf = ({ at, lodgers }: Pick<Entry, 'at' | 'lodgers'>): Buffer =>
-  choice(
+const directionOf = ({ at, lodgers }: Pick<Entry, 'at' | 'lodgers'>): Direction => ({
+  at,
+  program: choice(
     at,
     lodgers.map(({ place }) => place),
-  )
+  ),
+})
 
 const everyPlace = Array.from({ length: maxAlive }, (_, place) => place)
 
@@ -266,21 +284,28 @@ function requireSameAddress({ ports }: Shared, { port, address }: DeclaredPort):
  * programs of the app still have. Null if nothing of the app lives.
  */
 function groupsOf(entry: Entry, holdersOf: (app: AppId, port: number) => string): Map<number, Group> | null {
-  const { app, ports, lodgers, at } = entry
+  const { app, ports, lodgers, active } = entry
+  const direction = directionOf(entry)
   const groups = new Map<number, Group>()
   for (const port of ports) {
     const holders = holdersOf(app, port.port)
     const group = findGroup(holders) ?? remake(port, lodgers, holders)
-    if (group !== null) groups.set(port.port, group)
+    if (group === null) continue
+    group.mend(direction)
+    // Of one that was stopped, or is being stopped, clients are refused.
+    if (active !== 0) group.open(direction)
+    groups.set(port.port, group)
   }
-  if (groups.size === 0) return null
-  for (const [number, group] of groups) {
-    if (isListening(group.socket(at)) || lodgers.length === 0) continue
-    group.open()
-    groups.set(number, group)
-    group.direct(programOf(entry))
+  return groups.size === 0 ? null : groups
+}
+
+/** Ends holders of a daemon that was killed before it had written down what they hold: nobody listens there. */
+function endOthers(places: string, known: readonly string[]): void {
+  const kept = new Set(known.flatMap(pidsIn))
+  for (const pid of pidsIn(places)) {
+    const holder = kept.has(pid) ? null : identify(pid)
+    if (holder !== null) sendSignal(holder, 'SIGKILL')
   }
-  return groups
 }
 
 function remake(port: DeclaredPort, lodgers: readonly Lodger[], holders: string): Group | null {
