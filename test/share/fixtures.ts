@@ -39,9 +39,10 @@ export function groupAt(t: TestContext, address: string | null = null, at = port
   return { ...made, destroy }
 }
 
-export const to = (active: number, probed: readonly number[] = everyPlace): Direction => ({
+export const to = (active: number, probed: readonly number[] = everyPlace, first = 0): Direction => ({
   at: active,
-  program: choice(active, probed),
+  first,
+  program: choice(active, probed, first),
 })
 
 /** All places listen; new connections go to the active one, and each can be probed. */

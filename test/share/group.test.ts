@@ -25,12 +25,28 @@ test('clients of both families get the active place, and a probe the one that it
   }
 })
 
+test('whichever place began to listen first, each has its number', async (t) => {
+  for (const first of everyPlace) {
+    const group = groupAt(t)
+    group.open(to(2, everyPlace, first))
+    assert.deepEqual(await probedPlaces(group), everyPlace)
+    assert.deepEqual(await placeOf(group), [2])
+    for (const ended of [[5], [7, 6], [1, 5, 4]]) {
+      for (const place of ended) shutDown(group.socket(place))
+      group.mend(to(2, everyPlace, first))
+      assert.deepEqual(await probedPlaces(group), everyPlace)
+    }
+    group.destroy()
+  }
+})
+
 test('the program never names a place that there is not, and never jumps out of itself', () => {
   for (const active of everyPlace)
     for (let probed = 0; probed < 2 ** maxAlive; probed++) {
       const code = choice(
         active,
         everyPlace.filter((place) => probed & (1 << place)),
+        probed % maxAlive,
       )
       const steps = code.length / 8
       for (let at = 0; at < steps; at++) {
@@ -51,6 +67,7 @@ test('a port that was shut refuses, stays taken, and when it opens each number m
   await assert.rejects(once(stranger.listen(port), 'listening'), { code: 'EADDRINUSE' })
   assert.deepEqual(group.listeners(), [])
   group.shut()
+  group.direct(to(1))
   group.open(to(2))
   assert.deepEqual(await probedPlaces(group), everyPlace)
   assert.deepEqual(await placeOf(group), [2])

@@ -248,6 +248,36 @@ test('whoever waits for the active release is served by it when it is started an
   client.destroy()
 })
 
+test('no client gets to a dark release while places that refused begin to listen', async (t) => {
+  const { share, add, next } = bench(t)
+  for (const release of [1, 2, 3]) add(release)
+  share().switchTo(app, 3, { hold: false })
+  for (let times = 0; times < 20; times++) {
+    share().switchTo(app, 0, { hold: false })
+    let over = false
+    const clients = (async () => {
+      while (!over) (await connected().catch(() => null))?.unref()
+    })()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    share().switchTo(app, 3, { hold: false })
+    await connected()
+    over = true
+    await clients
+    assert.deepEqual(
+      share()
+        .listeners({ app, release: 0 })
+        .filter(({ waiting }) => waiting > 0)
+        .map(({ place }) => place),
+      [2],
+    )
+  }
+  const found = await next()
+  for (const release of [1, 2, 3]) {
+    found.switchTo(app, release, { hold: false })
+    assert.equal(await waitingPlace(found), release - 1)
+  }
+})
+
 test('a book that names a port without anybody there is read without it', async (t) => {
   const { book, share, add, next } = bench(t)
   add(1)

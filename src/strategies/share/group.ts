@@ -24,6 +24,7 @@ import {
 } from '../../linux/sockets.ts'
 import { findHeld, type Held, hold } from '../holders.ts'
 import { type DeclaredPort, type Listener, maxAlive } from '../steering.ts'
+import { numberOf } from './program.ts'
 
 /** Connections that may wait at one place; `net.core.somaxconn` may allow fewer. */
 const backlog = 4096
@@ -36,6 +37,8 @@ const spare = maxAlive
 export interface Direction {
   /** The place that everybody gets who is no probe. */
   readonly at: number
+  /** The place that begins to listen before the others, where none does yet. */
+  readonly first: number
   /** What says so to the kernel (program.ts). */
   readonly program: Uint8Array
 }
@@ -43,7 +46,7 @@ export interface Direction {
 export interface Group extends Disposable {
   /** Where all its places are bound. */
   readonly endpoint: Endpoint
-  /** From one instruction of the kernel to the next. */
+  /** From one instruction of the kernel to the next. Nothing is done where no place listens. */
   direct(direction: Direction): void
   /** The socket of the place, as a program wants to find it that begins with it: it waits. */
   lend(place: number): Descriptor
@@ -52,7 +55,9 @@ export interface Group extends Disposable {
   listeners(): Listener[]
   /** Clients are refused from here on, those that wait as well. The port stays taken. */
   shut(): void
-  /** All places listen, each under its number. Where some did not, all begin anew: clients may get to one of those before the active one. */
+  /** No place listens. */
+  isShut(): boolean
+  /** All places listen, each under its number. Where some did not, all begin anew: clients get to the first until the active one listens. */
   open(direction: Direction): void
   /**
    * Places may have ended: a program did it by itself (shutdown), or it had been the last to have one. They listen again, each under its number.
@@ -111,49 +116,57 @@ function groupOf(held: Held): Group {
     if (socket === undefined) throw new Error(`there is no place ${place}`)
     return socket
   }
-  /** In their order: it is their number. Until the active place listens, the kernel gives clients to any that does. */
-  const listenFrom = (place: number, { program }: Direction) => {
-    for (const [index, socket] of sockets.entries()) {
-      if (index < place) continue
+  const byNumber = ({ first }: Direction): Descriptor[] =>
+    sockets.toSorted((a, b) => numberOf(sockets.indexOf(a), first) - numberOf(sockets.indexOf(b), first))
+  /** In their order: it is their number. As soon as one listens clients come. */
+  const listenFrom = (number: number, direction: Direction) => {
+    const ordered = byNumber(direction)
+    for (const socket of ordered.slice(number)) {
       setReusable(socket, true)
       listen(socket, backlog)
-      if (index === 0) attachClassicProgram(socket, program)
+      if (socket === ordered[0]) attachClassicProgram(socket, direction.program)
     }
   }
-  const shutFrom = (place: number) => {
-    for (const socket of sockets.slice(place)) {
+  const end = (those: readonly Descriptor[]) => {
+    for (const socket of those) {
       if (isListening(socket)) shutDown(socket)
       setReusable(socket, false)
     }
   }
+  const isShut = () => !sockets.some(isListening)
   const open = (direction: Direction) => {
     if (sockets.every(isListening)) return
-    shutFrom(0)
+    end(sockets)
     listenFrom(0, direction)
   }
   const mend = (direction: Direction) => {
-    // Nobody listens where an app was stopped.
-    if (!sockets.some(isListening)) return
     const ended = sockets.filter((socket) => !isListening(socket))
     const [socket] = ended
-    if (socket === undefined) return
+    // Nobody listens where an app was stopped.
+    if (socket === undefined || isShut()) return
     if (ended.length === 1) {
       // The kernel has moved the last one into the gap, and adds this one as the last. Ended itself, that one makes room for this one again.
+      setReusable(socket, true)
       listen(socket, backlog)
       shutDown(socketAt(spare))
       listen(socketAt(spare), backlog)
       return
     }
     // In which order they ended nobody knows, and so not who was moved where; but only gaps were filled, and from the end.
-    const next = direction.at + 1
-    if (ended.every((one) => sockets.indexOf(one) >= next)) {
-      shutFrom(next)
+    const next = numberOf(direction.at, direction.first) + 1
+    const after = byNumber(direction).slice(next)
+    if (ended.every((one) => after.includes(one))) {
+      end(after)
       listenFrom(next, direction)
     } else open(direction)
   }
   return {
     endpoint,
-    direct: ({ program }) => attachClassicProgram(sockets[0], program),
+    direct: ({ program }) => {
+      // To one that does not listen the kernel would give a group of its own, in which it could not listen any more.
+      const one = sockets.find(isListening)
+      if (one !== undefined) attachClassicProgram(one, program)
+    },
     lend: (place) => {
       setBlocking(socketAt(place), true)
       return socketAt(place)
@@ -180,7 +193,8 @@ function groupOf(held: Held): Group {
         ]
       })
     },
-    shut: () => shutFrom(0),
+    shut: () => end(sockets),
+    isShut,
     open,
     mend,
     closeWaiting: (place) => {

@@ -35,9 +35,10 @@ interface Shared {
   lodgers: Lodger[]
   active: ReleaseNumber
   at: number
+  first: number
   holdMs: number
   readonly groups: Map<number, Group>
-  /** When it was first seen that nobody accepts where new connections go, on the clock of `performance`. */
+  /** Since when nobody accepts where new connections go, on the clock of `performance`. A start alone does not end it. */
   desertedSince: number | null
 }
 
@@ -50,22 +51,10 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
   const save = () =>
     writeBook(
       book,
-      [...apps].map(([app, { ports, lodgers, active, at, holdMs }]) => ({ app, ports, lodgers, active, at, holdMs })),
+      [...apps].map(([app, { groups: _, desertedSince: __, ...entry }]) => ({ app, ...entry })),
     )
   const places = join(cgroup, 'places')
   const holdersOf = (app: AppId, port: number) => join(places, `${app}-${port}`)
-
-  for (const entry of readBook(book)) {
-    const groups = groupsOf(entry, holdersOf)
-    if (groups === null) continue
-    const { app, lodgers, active, at, holdMs } = entry
-    const ports = entry.ports.filter(({ port }) => groups.has(port))
-    apps.set(app, { ports, lodgers: [...lodgers], active, at, holdMs, groups, desertedSince: null })
-  }
-  endOthers(
-    places,
-    [...apps].flatMap(([app, { groups }]) => [...groups.keys()].map((port) => holdersOf(app, port))),
-  )
 
   const shared = (app: AppId): Shared => {
     const found = apps.get(app)
@@ -79,12 +68,15 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     for (const group of app.groups.values()) group.direct(direction)
   }
   const open = (app: Shared) => {
+    // Where nobody listens yet, the place to which clients are to come begins.
+    if ([...app.groups.values()].every((group) => group.isShut())) {
+      app.first = app.at
+      save()
+    }
     const direction = directionOf(app)
-    const nobodys = everyPlace.filter((place) => place !== app.at && !app.lodgers.some((one) => one.place === place))
     for (const group of app.groups.values()) {
       group.open(direction)
       group.direct(direction)
-      for (const place of nobodys) group.closeWaiting(place)
     }
   }
   const mend = (app: Shared) => {
@@ -117,6 +109,20 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     app.ports = app.ports.filter((one) => one.port !== port)
   }
 
+  for (const entry of readBook(book)) {
+    const groups = groupsOf(entry, holdersOf)
+    if (groups === null) continue
+    const { app, lodgers, ...more } = entry
+    const ports = entry.ports.filter(({ port }) => groups.has(port))
+    apps.set(app, { ...more, ports, lodgers: [...lodgers], groups, desertedSince: null })
+  }
+  // Of one that was stopped, or is being stopped, clients are refused.
+  for (const app of apps.values()) if (app.active !== 0 && isShut(app)) open(app)
+  endOthers(
+    places,
+    [...apps].flatMap(([app, { groups }]) => [...groups.keys()].map((port) => holdersOf(app, port))),
+  )
+
   return {
     has: (app) => apps.has(app),
     addApp: (app, { ports, holdMs }) => {
@@ -128,6 +134,7 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
         lodgers: [],
         active: 0,
         at: 0,
+        first: 0,
         holdMs,
         groups: new Map(),
         desertedSince: null,
@@ -145,10 +152,8 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     addRelease: (ref, cgroup, ports = []) => {
       const app = shared(ref.app)
       const taken = new Set(app.lodgers.map(({ place }) => place))
-      // Where nobody serves it takes over from whoever did, or from itself: those who wait there are its own. Where clients are refused nobody waits,
-      // and those that come while the places begin to listen get the lowest.
-      const takesOver = (app.active === 0 || app.active === ref.release) && !isShut(app)
-      const places = takesOver ? [app.at, ...everyPlace] : everyPlace
+      // Where nobody serves it takes over from whoever did, or from itself: those who wait there are its own.
+      const places = app.active === 0 || app.active === ref.release ? [app.at, ...everyPlace] : everyPlace
       const place = places.find((one) => !taken.has(one))
       if (place === undefined)
         throw refusal(`${maxAlive} releases of this app run already; wait until one has retired.`)
@@ -177,7 +182,6 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       // Whoever was refused because it took too long is not any more.
       mend(app)
       if (isShut(app)) open(app)
-      app.desertedSince = null
       return app.ports.map(({ port }) => ({
         fd: (app.groups.get(port) as Group).socket(lodger.place).fd,
         name: String(port),
@@ -216,8 +220,8 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       app.active = release
       app.desertedSince = null
       if (lodger !== null) app.at = lodger.place
+      if (lodger !== null && isShut(app)) open(app)
       const direction = directionOf(app)
-      for (const group of app.groups.values()) if (lodger !== null) group.open(direction)
       const before = process.hrtime.bigint()
       if (lodger !== null) for (const group of app.groups.values()) group.direct(direction)
       else if (!hold) shut(app)
@@ -231,7 +235,13 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     park: () => {},
     parked: (id) => {
       const app = apps.get(id)
-      return app !== undefined && isDeserted(app) ? waitingAt(app) : 0
+      if (app === undefined) return 0
+      const deserted = isDeserted(app)
+      if (!deserted && app.desertedSince === null) return 0
+      const waiting = waitingAt(app)
+      // Whoever was started again takes them, or is about to. One that ends before it does is none that serves.
+      if (!deserted && waiting === 0) app.desertedSince = null
+      return waiting
     },
     unpark: () => 0,
     closeParked: (id) => {
@@ -259,11 +269,13 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
 }
 
 /** New connections go to where the app has them, and every lodger can be probed. */
-const directionOf = ({ at, lodgers }: Pick<Entry, 'at' | 'lodgers'>): Direction => ({
+const directionOf = ({ at, first, lodgers }: Pick<Entry, 'at' | 'first' | 'lodgers'>): Direction => ({
   at,
+  first,
   program: choice(
     at,
     lodgers.map(({ place }) => place),
+    first,
   ),
 })
 
@@ -284,7 +296,7 @@ function requireSameAddress({ ports }: Shared, { port, address }: DeclaredPort):
  * programs of the app still have. Null if nothing of the app lives.
  */
 function groupsOf(entry: Entry, holdersOf: (app: AppId, port: number) => string): Map<number, Group> | null {
-  const { app, ports, lodgers, active } = entry
+  const { app, ports, lodgers } = entry
   const direction = directionOf(entry)
   const groups = new Map<number, Group>()
   for (const port of ports) {
@@ -292,8 +304,6 @@ function groupsOf(entry: Entry, holdersOf: (app: AppId, port: number) => string)
     const group = findGroup(holders) ?? remake(port, lodgers, holders)
     if (group === null) continue
     group.mend(direction)
-    // Of one that was stopped, or is being stopped, clients are refused.
-    if (active !== 0) group.open(direction)
     groups.set(port.port, group)
   }
   return groups.size === 0 ? null : groups
