@@ -118,13 +118,13 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       unpark: null,
       reenter: null,
       addApp: () => 'the ports are written down',
-      removeApp: () => 'the ports are given up',
+      removeApp: (app) => (opened.has(app) ? 'the ports are given up' : null),
       addRelease: (ref) => `${ofRef(ref)} gets a place on the ports`,
       inherited: (ref) => `a worker of ${ofRef(ref)} is given that place`,
       removeRelease: (ref) => `${ofRef(ref)} gives its place back`,
       switchTo: (_, number) => (number === 0 ? 'new connections are refused' : `the switch to ${who(number)}`),
       closeParked: () => 'what waited too long is closed',
-      destroy: () => 'all places are taken away',
+      destroy: () => (opened.releases().length > 0 ? 'all places are taken away' : null),
     })
 
   const instance = (started: Instance, spec: InstanceSpec): Instance => {
