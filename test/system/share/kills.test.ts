@@ -23,22 +23,14 @@ test('kill -9 of the daemon at each point of a rollback, without any privilege',
   })
 })
 
-test('kill -9 of the daemon at each point of a stop, and of a start, without any privilege', async (t) => {
+test('kill -9 of the daemon at each point of a stop, without any privilege', async (t) => {
   const bench = await startBench(t)
-  const stop = () => bench.node.operate('stop', 'shop')
-  const start = () => bench.node.operate('start', 'shop')
-  await bench.killAtEachPoint(t, {
-    title: share('Stop'),
-    from: 'stop',
-    prepare: standingBy,
-    act: stop,
-    ...refusalsOfShare,
-  })
-  await bench.killAtEachPoint(t, {
-    title: share('Start'),
-    from: 'start',
-    prepare: stopped,
-    act: start,
-    ...refusalsOfShare,
-  })
+  const act = () => bench.node.operate('stop', 'shop')
+  await bench.killAtEachPoint(t, { title: share('Stop'), from: 'stop', prepare: standingBy, act, ...refusalsOfShare })
+})
+
+test('kill -9 of the daemon at each point of a start, without any privilege', async (t) => {
+  const bench = await startBench(t)
+  const act = () => bench.node.operate('start', 'shop')
+  await bench.killAtEachPoint(t, { title: share('Start'), from: 'start', prepare: stopped, act, ...refusalsOfShare })
 })
