@@ -45,16 +45,16 @@ const setNumber = (socket: Descriptor, level: number, name: number, value: numbe
 
 /** SO_REUSEADDR and SO_REUSEPORT: others of the same user may hold the port too. */
 export function sharePort(socket: Descriptor): void {
-  reuseAddress(socket, true)
+  setNumber(socket, socketLevel, option.reuseAddress, 1)
   setNumber(socket, socketLevel, option.reusePort, 1)
 }
 
 /**
- * With it connections that are left of somebody else do not keep a socket from listening; but as long as nobody listens, anybody may bind the port
- * who sets it too. SO_REUSEADDR
+ * Whether others may listen on the port where this socket, bound to it, does not listen. What is accepted meanwhile inherits it: then it says
+ * whether others may listen while such a connection is over but for its last minute. SO_REUSEADDR
  */
-export const reuseAddress = (socket: Descriptor, on: boolean): void =>
-  setNumber(socket, socketLevel, option.reuseAddress, on ? 1 : 0)
+export const setReusable = (socket: Descriptor, reusable: boolean): void =>
+  setNumber(socket, socketLevel, option.reuseAddress, reusable ? 1 : 0)
 
 export const setV6Only = (socket: Descriptor, only: boolean): void =>
   setNumber(socket, ipv6Level, v6onlyOption, only ? 1 : 0)

@@ -1,7 +1,7 @@
 /** Checkouts of this very source, for tests that change or delete one: what runs from it, runs from there. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -19,7 +19,7 @@ export interface Checkout {
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** A copy of the source and of all that is installed, gone when the test ends. */
+/** A copy of the source and of all that is installed, gone when the test ends. An ordinary user, who may not link to it, has that where it is. */
 export function checkout(t: Pick<TestContext, 'after'>): Checkout {
   const directory = mkdtempSync(join(tmpdir(), 'cutover-checkout-'))
   const remove = () => rmSync(directory, { recursive: true, force: true })
@@ -29,12 +29,14 @@ export function checkout(t: Pick<TestContext, 'after'>): Checkout {
   const modules = realpathSync(join(root, 'node_modules'))
   // Second names where the file system allows: it is much, and nobody writes to it.
   const copy = (...options: string[]) => execFileSync('cp', [...options, modules, join(directory, 'node_modules')])
-  try {
-    copy('-al')
-  } catch {
-    rmSync(join(directory, 'node_modules'), { recursive: true, force: true })
-    copy('-a')
-  }
+  if (process.getuid?.() !== 0) symlinkSync(modules, join(directory, 'node_modules'))
+  else
+    try {
+      copy('-al')
+    } catch {
+      rmSync(join(directory, 'node_modules'), { recursive: true, force: true })
+      copy('-a')
+    }
   const node = join(directory, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node')
   return {
     directory,

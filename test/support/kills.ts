@@ -3,39 +3,47 @@
  * there is a run for each. What is found is kept as a table in docs/kills.md, which must know the same points.
  */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createClient } from '../../src/client/client.ts'
-import { activeOf } from '../../src/core/app.ts'
+import { type AppState, activeOf } from '../../src/core/app.ts'
 import type { AppStatus, HistoryEntry } from '../../src/core/documents.ts'
 import { CutoverError } from '../../src/core/errors.ts'
 import { startInBackground } from '../../src/daemon/autostart.ts'
-import { cgroupPids } from '../../src/linux/cgroup.ts'
+import { pidsIn } from '../../src/linux/enclosure.ts'
 import { isAlive, sendSignal } from '../../src/linux/process.ts'
 import { openHome } from '../../src/store/home.ts'
 import { openStore } from '../../src/store/store.ts'
+import { whoAnswers } from './app.ts'
 import type { Orders } from './ending-daemon.ts'
 import { pinsOf, releasesInKernel, wordOf } from './kernel-part.ts'
 import { checkTable } from './kills-table.ts'
 import { answeredIn, describeLosses, type Fates, type Load, lostIn, startLoad } from './load.ts'
 import { startNode, type TestNode } from './node.ts'
+import { bookOf, namesIn, pidsByRelease } from './running.ts'
 import { shopFolder, shopPort } from './shop.ts'
 import { eventually } from './workspace.ts'
 
 const daemon = fileURLToPath(new URL('ending-daemon.ts', import.meta.url))
 
-/** Answers with its release, writes a line now and then, and lets go of a connection after some requests, so that it can be drained. */
+/**
+ * Answers with its release, writes a line now and then, and lets go of a connection after some requests, so that it can be drained. It takes the
+ * socket that it is given, if it is.
+ */
 const server = `
 import { createServer } from 'node:http'
 const server = createServer((request, response) => response.end(process.env.CUTOVER_RELEASE + ' pid ' + process.pid + '\\n'))
 server.maxRequestsPerSocket = 10
-server.listen(${shopPort})
+server.listen(process.env.LISTEN_PID === String(process.pid) ? { fd: 3 } : ${shopPort})
 setInterval(() => console.log('tick'), 10)
 `
+
+/** Of each of the two loads. */
+const clients = 3
 
 export interface Operation {
   /** Its name in the table. */
@@ -59,6 +67,29 @@ export interface Bench {
   app(): Promise<AppStatus | null>
   /** Runs the operation without a kill, then once for each of its points. */
   killAtEachPoint(t: TestContext, operation: Operation): Promise<void>
+}
+
+/** Of an operation that refuses clients, or finds them refused, which is what was asked for: nothing else happens to them. */
+export const refusals = {
+  lost: 'nothing but what is refused',
+  mayLose: (fates: Fates): boolean => lostIn(fates) === fates.refused,
+}
+
+/** The same with share, whose listeners can be ended, and not be told to refuse: whoever waits to be accepted in that moment is cut off. */
+export const refusalsOfShare = {
+  lost: 'nothing but what is refused, or waits to be accepted in that moment',
+  mayLose: (fates: Fates, kills: number): boolean =>
+    lostIn(fates) === fates.refused + fates.reset && fates.reset <= 2 * kills * clients,
+}
+
+/** The app serves, and a release stands by. */
+export async function standingBy({ node, app, folder }: Bench): Promise<void> {
+  if ((await app())?.stopped) await node.operate('start', 'shop')
+  while (((await app())?.standby.length ?? 0) === 0) await node.deploy(folder)
+}
+
+export async function stopped({ node, app }: Bench): Promise<void> {
+  if ((await app())?.stopped === false) await node.operate('stop', 'shop')
 }
 
 /** Sets it up, with these lines of config besides; a standby is there. */
@@ -111,8 +142,8 @@ ${config}`,
       const points = await lastPoints(record)
 
       await operation.prepare?.(bench)
-      await using short = await startLoad({ kind: 'short', port: shopPort, clients: 3, pauseMs: 10 })
-      await using alive = await startLoad({ kind: 'keep-alive', port: shopPort, clients: 3, pauseMs: 5 })
+      await using short = await startLoad({ kind: 'short', port: shopPort, clients, pauseMs: 10 })
+      await using alive = await startLoad({ kind: 'keep-alive', port: shopPort, clients, pauseMs: 5 })
       const rows: { point: string; lost: string; said: string }[] = []
       const other = join(directory, 'other')
       await startDaemon({ from, end: points[0] ?? null, record: other })
@@ -173,7 +204,7 @@ async function killedOnce(bench: Bench, operation: Operation, { loads, next }: A
   const written = writtenState(node)
   const serves = before !== null && !before.stopped && written.serves
   await assertGoesOn(node, loads, serves)
-  const pids = pidsByRelease(node)
+  const pids = pidsByRelease(node, 'shop')
   const found = await next()
   const after = await quiet(bench)
   if (found !== null && after !== null && !after.stopped) assertAdopted(after, pids)
@@ -216,27 +247,21 @@ function assertUnknown(error: unknown): void {
 }
 
 /** Without any daemon: what was served is served, and who logged goes on. */
-async function assertGoesOn({ place, cgroup }: TestNode, loads: readonly Load[], serves: boolean): Promise<void> {
-  const serving = namesIn(cgroup).find(
-    (name) => name.startsWith('shop.') && cgroupPids(join(cgroup, name, 'w1')).length > 0,
-  )
-  const log = serving && join(place.home, 'logs', 'shop', `${serving.slice('shop.'.length)}.log`)
-  const size = log ? statSync(log).size : 0
-  for (const load of loads) {
+async function assertGoesOn(node: TestNode, loads: readonly Load[], serves: boolean): Promise<void> {
+  const { place, cgroup } = node
+  const runs = (release: number) => pidsIn(join(cgroup, `shop.v${release}/w1`)).length > 0
+  const writing = [...pidsByRelease(node, 'shop').keys()].find(runs)
+  const log = writing === undefined ? null : join(place.home, 'logs', 'shop', `v${writing}.log`)
+  const size = log === null ? 0 : statSync(log).size
+  // With share whoever comes to a stopped app waits from when its release has a place.
+  const waits = !serves && (bookOf(node)?.lodgers.length ?? 0) > 0
+  for (const load of waits ? [] : loads) {
     const before = await load.snapshot()
     const sofar = (fates: Fates) => answeredIn(fates) + (serves ? 0 : fates.refused)
     await load.until('clients get answers without a daemon', (fates) => sofar(fates) > sofar(before) + 10)
   }
-  if (log && cgroupPids(join(cgroup, serving, 'w1')).length > 0) await eventually(() => statSync(log).size > size)
+  if (log !== null && runs(writing ?? 0)) await eventually(() => statSync(log).size > size)
 }
-
-const pidsByRelease = ({ cgroup }: TestNode): ReadonlyMap<number, readonly number[]> =>
-  new Map(
-    (existsSync(cgroup) ? readdirSync(cgroup) : []).flatMap((name) => {
-      const release = /^shop\.v(\d+)$/.exec(name)?.[1]
-      return release === undefined ? [] : [[Number(release), cgroupPids(join(cgroup, name))] as const]
-    }),
-  )
 
 /** What serves is the very process that served before. */
 function assertAdopted({ active, releases }: AppStatus, pids: ReadonlyMap<number, readonly number[]>): void {
@@ -265,7 +290,7 @@ async function quiet(bench: Bench): Promise<AppStatus | null> {
   }
 }
 
-/** State, files, cgroups and the kernel say the same, and nothing else is there. */
+/** State, files, processes and whoever moves traffic say the same, and nothing else is there. */
 async function assertWhole(bench: Bench): Promise<void> {
   const { node } = bench
   const home = openHome(node.place.home)
@@ -279,17 +304,16 @@ async function assertWhole(bench: Bench): Promise<void> {
     const served = app === null || app.stopped ? 0 : (app.active ?? 0)
     const wanted = {
       files: onDisk.flatMap((release) => [`v${release}`, `v${release}.env.json`]).toSorted(),
-      cgroups: running.map((release) => `shop.v${release}`).toSorted(),
-      kernel: running.toSorted((a, b) => a - b),
+      runs: running.toSorted((a, b) => a - b),
+      known: running.toSorted((a, b) => a - b),
       word: served,
+      answers: served === 0 ? null : `v${served}`,
     }
-    const kernel = pinsOf(node) === null ? { inMaps: [], hooked: [] } : releasesInKernel(node)
-    assert.deepEqual(kernel.inMaps, kernel.hooked)
     const found = {
       files: namesIn(home.releases('shop')),
-      cgroups: namesIn(node.cgroup).filter((name) => name.startsWith('shop.')),
-      kernel: kernel.hooked,
-      word: pinsOf(node) === null ? 0 : wordOf(node, state === null ? 0 : 1),
+      runs: [...pidsByRelease(node, 'shop').keys()],
+      ...told(node, state),
+      answers: served === 0 ? null : await whoAnswers(shopPort),
     }
     assert.deepEqual(found, wanted)
   }
@@ -304,7 +328,16 @@ async function assertWhole(bench: Bench): Promise<void> {
   }
 }
 
-const namesIn = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory).toSorted() : [])
+/** The releases that the kernel, or the book of the places, knows, and the one that gets new connections. */
+function told(node: TestNode, state: AppState | null): { readonly known: readonly number[]; readonly word: number } {
+  const book = bookOf(node)
+  if (book !== null)
+    return { known: book.lodgers.map(({ release }) => release).toSorted((a, b) => a - b), word: book.active }
+  if (pinsOf(node) === null) return { known: [], word: 0 }
+  const { inMaps, hooked } = releasesInKernel(node)
+  assert.deepEqual(inMaps, hooked)
+  return { known: hooked, word: wordOf(node, state === null ? 0 : 1) }
+}
 
 /** A release command runs once for a release, whatever happens. */
 function assertOnceEach(ran: string): void {

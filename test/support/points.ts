@@ -9,15 +9,20 @@ import type { OperationKind } from '../../src/core/documents.ts'
 import type { ReleaseNumber } from '../../src/core/words.ts'
 import type { Parts } from '../../src/engine/parts.ts'
 import type { Instance, InstanceSpec } from '../../src/instances/instance.ts'
+import { isCgroup } from '../../src/linux/enclosure.ts'
 import type { Store } from '../../src/store/store.ts'
+import type { Sharing } from '../../src/strategies/share/sharing.ts'
 import type { ReleaseRef, Steering } from '../../src/strategies/steering.ts'
 
 /** Called right before each deed, and in the middle of those that take their time, with its name. */
 export type AtPoint = (name: string) => void
 
-/** The names of an object's deeds; null: it only reads. A function without either is a deed that has its own name. */
+/**
+ * The names of an object's deeds; null: it only reads, or this once there is nothing to be done. A function without either is a deed that has its
+ * own name.
+ */
 type Names<T> = {
-  readonly [K in keyof T]?: T[K] extends (...args: infer A) => unknown ? ((...args: A) => string) | null : never
+  readonly [K in keyof T]?: T[K] extends (...args: infer A) => unknown ? ((...args: A) => string | null) | null : never
 }
 
 /** The parts, each deed of which is told before it is done. */
@@ -75,6 +80,8 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       ports: null,
       word: null,
       accepted: null,
+      hasHeirs: null,
+      inherited: null,
       parked: null,
       counters: null,
       probe: null,
@@ -89,6 +96,35 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       unpark: () => 'what waits is handed on',
       closeParked: () => 'what waited too long is closed',
       destroy: () => "the kernel's part is taken away",
+    })
+
+  const sharing = (opened: Sharing): Sharing =>
+    guarded('sharing', opened, at, {
+      has: null,
+      releases: null,
+      listeners: null,
+      ports: null,
+      word: null,
+      accepted: null,
+      hasHeirs: null,
+      parked: null,
+      counters: null,
+      probe: null,
+      strangers: null,
+      close: null,
+      // There is nothing to be done in this strategy.
+      lend: null,
+      park: null,
+      unpark: null,
+      reenter: null,
+      addApp: () => 'the ports are written down',
+      removeApp: (app) => (opened.has(app) ? 'the ports are given up' : null),
+      addRelease: (ref) => `${ofRef(ref)} gets a place on the ports`,
+      inherited: (ref) => `a worker of ${ofRef(ref)} is given that place`,
+      removeRelease: (ref) => `${ofRef(ref)} gives its place back`,
+      switchTo: (_, number) => (number === 0 ? 'new connections are refused' : `the switch to ${who(number)}`),
+      closeParked: () => 'what waited too long is closed',
+      destroy: () => (opened.releases().length > 0 ? 'all places are taken away' : null),
     })
 
   const instance = (started: Instance, spec: InstanceSpec): Instance => {
@@ -116,7 +152,10 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       at("before the kernel's part is opened")
       return steering(parts.openSteering(options))
     },
-    openSharing: parts.openSharing,
+    openSharing: (options) => {
+      at('before the places are found')
+      return sharing(parts.openSharing(options))
+    },
     tryQueues: parts.tryQueues,
     instances: {
       start: async (spec, onEvent) => {
@@ -164,13 +203,18 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
       },
     },
     cgroups: guarded('cgroups', parts.cgroups, at, {
-      create: (path) => `the cgroup of ${ofCgroup(path)} is made`,
+      create: (path) => (isCgroup(path) ? `the cgroup of ${ofCgroup(path)} is made` : null),
       freeze: (path) => `the processes of ${ofCgroup(path)} are frozen`,
       thaw: (path) => `the processes of ${ofCgroup(path)} go on`,
       setOomScores: (path) => `the processes of ${ofCgroup(path)} get their oom scores`,
-      kill: (path) => `what is left in the cgroup of ${ofCgroup(path)} is killed`,
-      remove: (path) =>
-        releaseIn(path) === null ? "Cutover's cgroup is removed" : `the cgroup of ${ofCgroup(path)} is removed`,
+      kill: (path) =>
+        isCgroup(path)
+          ? `what is left in the cgroup of ${ofCgroup(path)} is killed`
+          : `what is left of ${ofCgroup(path)} is killed`,
+      remove: (path) => {
+        if (!isCgroup(path)) return null
+        return releaseIn(path) === null ? "Cutover's cgroup is removed" : `the cgroup of ${ofCgroup(path)} is removed`
+      },
     }),
     bpffs: guarded('bpffs', parts.bpffs, at, {
       mount: () => 'a bpffs is mounted',
@@ -202,7 +246,8 @@ function guarded<T extends object>(what: string, target: T, at: AtPoint, names: 
     const name = names[key as keyof T]
     if (typeof value !== 'function' || name === null) return [key, value]
     const told = (...args: never[]) => {
-      at(`before ${name === undefined ? `${what}.${key}` : name(...args)}`)
+      const deed = name === undefined ? `${what}.${key}` : name(...args)
+      if (deed !== null) at(`before ${deed}`)
       return value(...args)
     }
     return [key, told]

@@ -20,6 +20,8 @@ export interface Entry {
   readonly active: ReleaseNumber
   /** Where new connections go: the place of whoever is active, was so, or is about to be. */
   readonly at: number
+  /** The place that began to listen before the others. */
+  readonly first: number
   readonly holdMs: number
 }
 

@@ -14,8 +14,8 @@ import {
   type Endpoint,
   isListening,
   listen,
-  reuseAddress,
   setBlocking,
+  setReusable,
   setV6Only,
   sharePort,
   shutDown,
@@ -24,6 +24,7 @@ import {
 } from '../../linux/sockets.ts'
 import { findHeld, type Held, hold } from '../holders.ts'
 import { type DeclaredPort, type Listener, maxAlive } from '../steering.ts'
+import { numberOf } from './program.ts'
 
 /** Connections that may wait at one place; `net.core.somaxconn` may allow fewer. */
 const backlog = 4096
@@ -32,11 +33,21 @@ const backlog = 4096
 const size = maxAlive + 1
 const spare = maxAlive
 
+/** Who gets new connections. */
+export interface Direction {
+  /** The place that everybody gets who is no probe. */
+  readonly at: number
+  /** The place that begins to listen before the others, where none does yet. */
+  readonly first: number
+  /** What says so to the kernel (program.ts). */
+  readonly program: Uint8Array
+}
+
 export interface Group extends Disposable {
   /** Where all its places are bound. */
   readonly endpoint: Endpoint
-  /** Who gets new connections is this program's to say from now on (program.ts). */
-  direct(program: Uint8Array): void
+  /** From one instruction of the kernel to the next. Nothing is done where no place listens. */
+  direct(direction: Direction): void
   /** The socket of the place, as a program wants to find it that begins with it: it waits. */
   lend(place: number): Descriptor
   socket(place: number): Descriptor
@@ -44,10 +55,15 @@ export interface Group extends Disposable {
   listeners(): Listener[]
   /** Clients are refused from here on, those that wait as well. The port stays taken. */
   shut(): void
-  /** All places listen. */
-  open(): void
-  /** A program may have ended its listener by itself (shutdown): its place listens again, under its number. */
-  mend(): void
+  /** No place listens. */
+  isShut(): boolean
+  /** All places listen, each under its number. Where some did not, all begin anew: clients get to the first until the active one listens. */
+  open(direction: Direction): void
+  /**
+   * Places may have ended: a program did it by itself (shutdown), or it had been the last to have one. They listen again, each under its number.
+   * Who waits at the active place goes on waiting, unless that has ended, or several of which one came before it.
+   */
+  mend(direction: Direction): void
   /** Closes what waits at a place that nobody has; says how many that were. */
   closeWaiting(place: number): number
   /** Ends the sockets and their holder: the port is free. */
@@ -82,16 +98,14 @@ export function findGroup(holders: string): Group | null {
 }
 
 /**
- * Makes the places anew around those that programs still have, where their holder has gone: what remained has been numbered anew by the kernel.
+ * Makes the places anew around those that programs still have, where their holder has gone.
  * @param kept by place
  */
 export function remakeGroup(port: DeclaredPort, kept: ReadonlyMap<number, Descriptor>, holders: string): Group {
   const [some] = kept.values()
   const endpoint = some === undefined ? null : boundEndpoint(some)
   const [first, ...others] = Array.from({ length: size }, (_, place) => kept.get(place) ?? placeAt(endpoint, port))
-  const group = groupOf(hold([first as Descriptor, ...others], holders))
-  group.shut()
-  return group
+  return groupOf(hold([first as Descriptor, ...others], holders))
 }
 
 function groupOf(held: Held): Group {
@@ -102,42 +116,57 @@ function groupOf(held: Held): Group {
     if (socket === undefined) throw new Error(`there is no place ${place}`)
     return socket
   }
-  const shut = () => {
-    for (const socket of sockets) {
-      if (isListening(socket)) shutDown(socket)
-      // Nobody else may have the port although nobody listens.
-      reuseAddress(socket, false)
+  const byNumber = ({ first }: Direction): Descriptor[] =>
+    sockets.toSorted((a, b) => numberOf(sockets.indexOf(a), first) - numberOf(sockets.indexOf(b), first))
+  /** In their order: it is their number. As soon as one listens clients come. */
+  const listenFrom = (number: number, direction: Direction) => {
+    const ordered = byNumber(direction)
+    for (const socket of ordered.slice(number)) {
+      setReusable(socket, true)
+      listen(socket, backlog)
+      if (socket === ordered[0]) attachClassicProgram(socket, direction.program)
     }
   }
-  const beginAnew = () => {
-    shut()
-    for (const socket of sockets) reuseAddress(socket, true)
-    // In their order: it is their number.
-    for (const socket of sockets) listen(socket, backlog)
+  const end = (those: readonly Descriptor[]) => {
+    for (const socket of those) {
+      if (isListening(socket)) shutDown(socket)
+      setReusable(socket, false)
+    }
   }
-  const mend = () => {
-    // Nobody listens where an app was stopped.
-    if (!isListening(socketAt(spare))) return
+  const isShut = () => !sockets.some(isListening)
+  const open = (direction: Direction) => {
+    if (sockets.every(isListening)) return
+    end(sockets)
+    listenFrom(0, direction)
+  }
+  const mend = (direction: Direction) => {
     const ended = sockets.filter((socket) => !isListening(socket))
     const [socket] = ended
-    if (socket === undefined) return
-    if (ended.length > 1) {
-      beginAnew()
+    // Nobody listens where an app was stopped.
+    if (socket === undefined || isShut()) return
+    if (ended.length === 1) {
+      // The kernel has moved the last one into the gap, and adds this one as the last. Ended itself, that one makes room for this one again.
+      setReusable(socket, true)
+      listen(socket, backlog)
+      shutDown(socketAt(spare))
+      listen(socketAt(spare), backlog)
       return
     }
-    // The kernel has moved the last one into the gap, and adds this one as the last. Ended itself, that one makes room for this one again.
-    listen(socket, backlog)
-    shutDown(socketAt(spare))
-    listen(socketAt(spare), backlog)
-  }
-  const open = () => {
-    // Where one alone has ended, nobody who waits at another place has to go.
-    mend()
-    if (!sockets.every(isListening)) beginAnew()
+    // In which order they ended nobody knows, and so not who was moved where; but only gaps were filled, and from the end.
+    const next = numberOf(direction.at, direction.first) + 1
+    const after = byNumber(direction).slice(next)
+    if (ended.every((one) => after.includes(one))) {
+      end(after)
+      listenFrom(next, direction)
+    } else open(direction)
   }
   return {
     endpoint,
-    direct: (program) => attachClassicProgram(sockets[0], program),
+    direct: ({ program }) => {
+      // To one that does not listen the kernel would give a group of its own, in which it could not listen any more.
+      const one = sockets.find(isListening)
+      if (one !== undefined) attachClassicProgram(one, program)
+    },
     lend: (place) => {
       const socket = socketAt(place)
       setBlocking(socket, true)
@@ -167,7 +196,8 @@ function groupOf(held: Held): Group {
         ]
       })
     },
-    shut,
+    shut: () => end(sockets),
+    isShut,
     open,
     mend,
     closeWaiting: (place) => {
@@ -213,16 +243,17 @@ function boundAt(endpoint: Endpoint): Descriptor {
     return socket
   } catch (error) {
     socket[Symbol.dispose]()
-    throw cannotBind(endpoint, error)
+    if (error instanceof SystemError && error.call === 'bind') throw cannotBind(endpoint, error)
+    throw error
   }
 }
 
-function cannotBind({ address, port }: Endpoint, cause: unknown): unknown {
+function cannotBind({ address, port }: Endpoint, cause: SystemError): Error {
   const why: Readonly<Record<string, string>> = {
     EADDRINUSE: 'another program, or another user, has it',
     EACCES: 'an ordinary user may not have a port that low (sysctl net.ipv4.ip_unprivileged_port_start)',
   }
-  const words = cause instanceof SystemError ? why[cause.code] : undefined
+  const words = why[cause.code]
   return words === undefined
     ? cause
     : failure(`Port ${port} of ${address} cannot be had: ${words}. Nothing was switched.`, { cause })

@@ -20,11 +20,15 @@ const and = 0x54
 const jumpIfEqual = 0x15
 const answer = 0x06
 
-/** Places that may be probed, and the one that everybody else gets. */
-export function choice(active: number, probed: readonly number[]): Buffer {
+/** The number of a place's socket: they begin to listen in a row, but for one that did so before the others. */
+export const numberOf = (place: number, first: number): number =>
+  place === first ? 0 : place < first ? place + 1 : place
+
+/** Places that may be probed, and the one that everybody else gets. `first` began to listen before the others. */
+export function choice(active: number, probed: readonly number[], first = 0): Buffer {
   const toProbed = probed.flatMap((place) => [
     instruction(jumpIfEqual, probeNumber(place), 0, 1),
-    instruction(answer, place),
+    instruction(answer, numberOf(place, first)),
   ])
   return Buffer.concat([
     instruction(loadByte, version),
@@ -33,7 +37,7 @@ export function choice(active: number, probed: readonly number[]): Buffer {
     instruction(jumpIfEqual, 0x40, 0, toProbed.length + 1),
     instruction(loadWord, source),
     ...toProbed,
-    instruction(answer, active),
+    instruction(answer, numberOf(active, first)),
   ])
 }
 

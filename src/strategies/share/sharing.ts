@@ -8,12 +8,12 @@ import { failure, refusal } from '../../core/errors.ts'
 import type { AppId, ReleaseNumber } from '../../core/words.ts'
 import { isAnyIn, pidsIn } from '../../linux/enclosure.ts'
 import type { Descriptor } from '../../linux/ffi.ts'
-import { copyDescriptor } from '../../linux/process.ts'
+import { copyDescriptor, identify, sendSignal } from '../../linux/process.ts'
 import { listenersOn, whereOpen } from '../../linux/sock-diag.ts'
 import { isListening } from '../../linux/sockets.ts'
 import { type DeclaredPort, type Listener, maxAlive, type ReleaseRef, type Steering } from '../steering.ts'
 import { type Entry, type Lodger, readBook, writeBook } from './book.ts'
-import { findGroup, type Group, makeGroup, remakeGroup } from './group.ts'
+import { type Direction, findGroup, type Group, makeGroup, remakeGroup } from './group.ts'
 import { probe } from './probe.ts'
 import { choice } from './program.ts'
 
@@ -35,9 +35,10 @@ interface Shared {
   lodgers: Lodger[]
   active: ReleaseNumber
   at: number
+  first: number
   holdMs: number
   readonly groups: Map<number, Group>
-  /** When it was first seen that nobody accepts where new connections go, on the clock of `performance`. */
+  /** Since when nobody accepts where new connections go, on the clock of `performance`. A start alone does not end it. */
   desertedSince: number | null
 }
 
@@ -50,16 +51,10 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
   const save = () =>
     writeBook(
       book,
-      [...apps].map(([app, { ports, lodgers, active, at, holdMs }]) => ({ app, ports, lodgers, active, at, holdMs })),
+      [...apps].map(([app, { groups: _, desertedSince: __, ...entry }]) => ({ app, ...entry })),
     )
-  const holdersOf = (app: AppId, port: number) => join(cgroup, 'places', `${app}-${port}`)
-
-  for (const entry of readBook(book)) {
-    const groups = groupsOf(entry, holdersOf)
-    if (groups === null) continue
-    const { app, ports, lodgers, active, at, holdMs } = entry
-    apps.set(app, { ports: [...ports], lodgers: [...lodgers], active, at, holdMs, groups, desertedSince: null })
-  }
+  const places = join(cgroup, 'places')
+  const holdersOf = (app: AppId, port: number) => join(places, `${app}-${port}`)
 
   const shared = (app: AppId): Shared => {
     const found = apps.get(app)
@@ -69,12 +64,24 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
   const lodgerOf = ({ app, release }: ReleaseRef): Lodger | null =>
     apps.get(app)?.lodgers.find((one) => one.release === release) ?? null
   const direct = (app: Shared) => {
-    const program = programOf(app)
-    for (const group of app.groups.values()) group.direct(program)
+    const direction = directionOf(app)
+    for (const group of app.groups.values()) group.direct(direction)
   }
   const open = (app: Shared) => {
-    for (const group of app.groups.values()) group.open()
-    direct(app)
+    // Where nobody listens yet, the place to which clients are to come begins.
+    if ([...app.groups.values()].every((group) => group.isShut())) {
+      app.first = app.at
+      save()
+    }
+    const direction = directionOf(app)
+    for (const group of app.groups.values()) {
+      group.open(direction)
+      group.direct(direction)
+    }
+  }
+  const mend = (app: Shared) => {
+    const direction = directionOf(app)
+    for (const group of app.groups.values()) group.mend(direction)
   }
   const waitingAt = ({ groups, at }: Shared): number =>
     [...groups.values()]
@@ -85,14 +92,14 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     const lodger = app.lodgers.find(({ release }) => release === app.active)
     return app.active !== 0 && (lodger === undefined || !isAnyIn(lodger.cgroup))
   }
+  const isShut = ({ groups, at }: Shared) => ![...groups.values()].every((group) => isListening(group.socket(at)))
   const shut = (app: Shared) => {
     for (const group of app.groups.values()) group.shut()
   }
   /** Those who wait for the next release do so for as long as `hold` allows, unless it is there to take them by then. */
   const refuseLate = (app: Shared) => {
     setTimeout(() => {
-      const isTaken = app.lodgers.some(({ place }) => place === app.at)
-      if (app.active === 0 && !isTaken && [...apps.values()].includes(app)) shut(app)
+      if (app.active === 0 && !isTaken(app, app.at) && [...apps.values()].includes(app)) shut(app)
     }, app.holdMs).unref()
   }
   const free = (app: Shared, port: number) => {
@@ -100,6 +107,24 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     app.groups.delete(port)
     app.ports = app.ports.filter((one) => one.port !== port)
   }
+
+  for (const entry of readBook(book)) {
+    const groups = groupsOf(entry, holdersOf)
+    if (groups === null) continue
+    const { app, lodgers, ...more } = entry
+    const ports = entry.ports.filter(({ port }) => groups.has(port))
+    apps.set(app, { ...more, ports, lodgers: [...lodgers], groups, desertedSince: null })
+  }
+  // Of one that was stopped, or is being stopped, clients are refused.
+  for (const app of apps.values()) {
+    if (app.active !== 0 && isShut(app)) open(app)
+    // What was written down and not yet so.
+    else direct(app)
+  }
+  endOthers(
+    places,
+    [...apps].flatMap(([app, { groups }]) => [...groups.keys()].map((port) => holdersOf(app, port))),
+  )
 
   return {
     has: (app) => apps.has(app),
@@ -112,6 +137,7 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
         lodgers: [],
         active: 0,
         at: 0,
+        first: 0,
         holdMs,
         groups: new Map(),
         desertedSince: null,
@@ -128,9 +154,9 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     },
     addRelease: (ref, cgroup, ports = []) => {
       const app = shared(ref.app)
-      // Where nobody serves it takes the place where clients wait: they are its own.
-      const waiting = app.active === 0 && app.lodgers.every(({ place }) => place !== app.at) ? app.at : null
-      const place = waiting ?? freePlace(app)
+      // Where nobody serves, or this one alone did, it takes the place where clients wait: they are its own.
+      const waits = app.active === 0 || app.active === ref.release
+      const place = waits && !isTaken(app, app.at) ? app.at : freePlace(app)
       if (place === null) throw refusal(`${maxAlive} releases of this app run already; wait until one has retired.`)
       for (const port of ports) {
         const group = app.groups.get(port.port)
@@ -155,9 +181,8 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       if (lodger === null) return []
       const app = shared(ref.app)
       // Whoever was refused because it took too long is not any more.
-      for (const group of app.groups.values()) group.mend()
-      if ([...app.groups.values()].some((group) => !isListening(group.socket(lodger.place)))) open(app)
-      app.desertedSince = null
+      mend(app)
+      if (isShut(app)) open(app)
       return lodger.ports.map((port) => ({
         fd: (app.groups.get(port) as Group).socket(lodger.place).fd,
         name: String(port),
@@ -169,10 +194,8 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       if (app === undefined || lodger === null) return
       app.lodgers = app.lodgers.filter((one) => one !== lodger)
       save()
-      for (const group of app.groups.values()) {
-        group.mend()
-        if (lodger.place !== app.at) group.closeWaiting(lodger.place)
-      }
+      mend(app)
+      for (const group of app.groups.values()) if (lodger.place !== app.at) group.closeWaiting(lodger.place)
       direct(app)
     },
     releases: () => [...apps].flatMap(([app, { lodgers }]) => lodgers.map(({ release }) => ({ app, release }))),
@@ -207,11 +230,11 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
         throw error
       }
       app.desertedSince = null
-      for (const group of app.groups.values()) if (lodger !== null) group.open()
-      const program = programOf(app)
+      if (lodger !== null && isShut(app)) open(app)
+      const direction = directionOf(app)
       const began = process.hrtime.bigint()
       if (lodger === null && !hold) shut(app)
-      else for (const group of app.groups.values()) group.direct(program)
+      else for (const group of app.groups.values()) group.direct(direction)
       const ended = process.hrtime.bigint()
       if (lodger === null && hold) refuseLate(app)
       return Number(ended - began) / 1000
@@ -221,7 +244,13 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     park: () => {},
     parked: (id) => {
       const app = apps.get(id)
-      return app !== undefined && isDeserted(app) ? waitingAt(app) : 0
+      if (app === undefined) return 0
+      const deserted = isDeserted(app)
+      if (!deserted && app.desertedSince === null) return 0
+      const waiting = waitingAt(app)
+      // Whoever was started again takes them, or is about to. One that ends before it does is none that serves.
+      if (!deserted && waiting === 0) app.desertedSince = null
+      return waiting
     },
     unpark: () => 0,
     closeParked: (id) => {
@@ -249,17 +278,21 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
 }
 
 /** New connections go to where the app has them, and every lodger can be probed. */
-const programOf = ({ at, lodgers }: Pick<Entry, 'at' | 'lodgers'>): Buffer =>
-  choice(
+const directionOf = ({ at, first, lodgers }: Pick<Entry, 'at' | 'first' | 'lodgers'>): Direction => ({
+  at,
+  first,
+  program: choice(
     at,
     lodgers.map(({ place }) => place),
-  )
+    first,
+  ),
+})
+
+const isTaken = ({ lodgers }: Pick<Entry, 'lodgers'>, at: number): boolean => lodgers.some(({ place }) => place === at)
 
 /** One that no release has, or null. */
-function freePlace({ lodgers }: Pick<Entry, 'lodgers'>): number | null {
-  const taken = new Set(lodgers.map(({ place }) => place))
-  return everyPlace.find((place) => !taken.has(place)) ?? null
-}
+const freePlace = (app: Pick<Entry, 'lodgers'>): number | null =>
+  everyPlace.find((place) => !isTaken(app, place)) ?? null
 
 const everyPlace = Array.from({ length: maxAlive }, (_, place) => place)
 
@@ -278,20 +311,26 @@ function requireSameAddress({ ports }: Shared, { port, address }: DeclaredPort):
  * programs of the app still have. Null if nothing of the app lives.
  */
 function groupsOf(entry: Entry, holdersOf: (app: AppId, port: number) => string): Map<number, Group> | null {
-  const { app, ports, lodgers, at } = entry
+  const { app, ports, lodgers } = entry
+  const direction = directionOf(entry)
   const groups = new Map<number, Group>()
   for (const port of ports) {
     const holders = holdersOf(app, port.port)
     const group = findGroup(holders) ?? remake(port, lodgers, holders)
-    if (group !== null) groups.set(port.port, group)
+    if (group === null) continue
+    group.mend(direction)
+    groups.set(port.port, group)
   }
-  if (groups.size === 0) return null
-  for (const group of groups.values()) {
-    if (lodgers.length === 0) continue
-    if (!isListening(group.socket(at))) group.open()
-    group.direct(programOf(entry))
+  return groups.size === 0 ? null : groups
+}
+
+/** Ends holders of a daemon that was killed before it had written down what they hold: nobody listens there. */
+function endOthers(places: string, known: readonly string[]): void {
+  const kept = new Set(known.flatMap(pidsIn))
+  for (const pid of pidsIn(places)) {
+    const holder = kept.has(pid) ? null : identify(pid)
+    if (holder !== null) sendSignal(holder, 'SIGKILL')
   }
-  return groups
 }
 
 function remake(port: DeclaredPort, lodgers: readonly Lodger[], holders: string): Group | null {
