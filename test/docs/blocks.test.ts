@@ -8,6 +8,7 @@ import { blocksOf, commandsOf, pages, root, textOf } from './blocks.ts'
 /** Who follows a page (`follow` of blocks.ts). */
 const followedBy: Readonly<Record<string, string>> = {
   'README.md': 'readme.test.ts',
+  'docs/folders.md': 'scripts.test.ts',
   'docs/getting-started.md': 'getting-started.test.ts',
   'docs/install.md': 'install.test.ts',
   'docs/performance.md': 'scripts.test.ts',

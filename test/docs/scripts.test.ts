@@ -38,6 +38,17 @@ for (const page of ['docs/performance.md', 'docs/servers.md'])
     }))
   })
 
+test('docs/folders.md is written by the test that reads it', async (t) => {
+  await follow(t, 'docs/folders.md', () => ({
+    notRun: 'its test runs it, and compares what comes with the page',
+    instead: ({ text }) =>
+      assert.deepEqual(
+        linesOf(text).map((line) => scripts[line.replace('npm run ', '')]),
+        ['CUTOVER_FOLDERS=write node test/run.ts test/system/folders.test.ts'],
+      ),
+  }))
+})
+
 test('what writes parts of pages, by its own word there, is a script that takes that', { skip: asRoot }, () => {
   const writers = pages.flatMap((page) => [...textOf(page).matchAll(/<!-- figures: written by (.*) -->/g)])
   assert.ok(writers.length >= 3, `${writers.length} found`)
