@@ -1,6 +1,6 @@
 /**
- * `npm test [-- PATH…]`: all test files, or those below the paths. Unit tests two files at a time, then system tests one by one, since
- * those measure losses under load. Ends with `N passed, N failed, N skipped` alone on a line.
+ * `npm test [-- PATH…]`: all test files, or those below the paths. Unit tests two files at a time, and so the longest of the system tests; the
+ * others one by one, since those measure losses under load. Ends with `N passed, N failed, N skipped` alone on a line.
  */
 import { once } from 'node:events'
 import { globSync } from 'node:fs'
@@ -22,9 +22,12 @@ const files = globSync('test/**/*.test.ts', { cwd: root })
   .filter((file) => wanted.length === 0 || wanted.some((path) => file === path || file.startsWith(`${path}/`)))
   .sort()
 const isSystem = (file: string) => relative(root, file).startsWith('test/system/')
+/** Minutes of small steps under light load, most of them spent waiting: two share a machine well. */
+const isLong = (file: string) => /^test\/system\/(kills\/|share\/kills\.|folders\.)/.test(relative(root, file))
 const stages = [
   { files: files.filter((file) => !isSystem(file)), atOnce: 2 },
-  { files: files.filter(isSystem), atOnce: 1 },
+  { files: files.filter(isLong), atOnce: 2 },
+  { files: files.filter((file) => isSystem(file) && !isLong(file)), atOnce: 1 },
 ]
 
 const total = { passed: 0, failed: 0, skipped: 0 }
