@@ -158,11 +158,11 @@ test('a command and a daemon of different versions say so on one line, and go on
     'const queue = createProgressQueue()',
     "const queue = createProgressQueue(); queue.push({ type: 'tomorrow' })",
   )
-  command.change('client/client.ts', 'api.doctor.$get()', 'api.diagnosis.$get()')
+  command.change('client/client.ts', "api.get('/doctor', {})", "api.get('/diagnosis', {})")
   command.change(
     'client/operate.ts',
-    'return api.deploy.$post({ json }',
-    'return api.deploy.$post({ json: { ...json, tomorrow: 1 } }',
+    "return api.post('/deploy', { json }",
+    "return api.post('/deploy', { json: { ...json, tomorrow: 1 } }",
   )
   const node = await startNode(t, ({ home }) => cutover(['status'], { home, command: other.command }))
   const ask = (...args: string[]) => cutover(args, { home: node.place.home, command: command.command })
