@@ -15,7 +15,8 @@ export function createTraffic({ steer, findSteer, share }: Ways): Steering {
   const of = (app: AppId): Steering => (share.has(app) ? share : (findSteer() ?? nothing))
   return {
     addApp: (app, wanted) => {
-      const [way, other] = wanted.inherit ? [share, share.has(app) ? null : findSteer()] : [steer(), share]
+      const shares = share.has(app)
+      const [way, other] = wanted.inherit ? [share, shares ? null : findSteer()] : [steer(), shares ? share : null]
       other?.removeApp(app)
       way.addApp(app, wanted)
     },
