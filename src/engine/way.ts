@@ -103,6 +103,7 @@ export async function untilAccepted(socket: Socket, patienceMs: number): Promise
   throw new Error('nobody accepts')
 }
 
+/** The kernel tells nobody that a connection was accepted. */
 const lookMs = 10
 
 /** What a program that found its port taken most likely is. */

@@ -1,7 +1,7 @@
 /** Who has which place, and what the next daemon makes of it: the strategy without a daemon, as an ordinary user. */
 import '../support/ordinary.ts'
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -114,7 +114,7 @@ test('the book is whole or as it was, and gone with the last app', (t) => {
   add(1)
   share().switchTo(app, 1, { hold: false })
   writeFileSync(`${book}.new`, '[{"app":')
-  const [entry] = readBook(book)
+  const [entry] = readBook(book) ?? []
   assert.deepEqual([entry?.active, entry?.at, entry?.lodgers.map(({ release }) => release)], [1, 0, [1]])
   writeBook(book, [])
   assert.equal(existsSync(book), false)
@@ -291,4 +291,32 @@ test('a book that names a port without anybody there is read without it', async 
     found.inherited({ app, release: 1 }).map(({ name }) => name),
     [String(port)],
   )
+})
+
+test('a damaged book is nothing where nothing runs, and not guessed where something does', async (t) => {
+  const { book, share, add, next } = bench(t)
+  const cgroup = add(1)
+  share().switchTo(app, 1, { hold: false })
+  const whole = readFileSync(book)
+  const damaged = async () => writeFileSync(book, '')
+  await assert.rejects(next(damaged), /places\.json is damaged, and apps run .* Nothing was changed/)
+  await connected()
+  const again = await next(async () => writeFileSync(book, whole))
+  assert.deepEqual([again.word(app).active, placeIn(again, 1)], [1, 0])
+  again.removeApp(app)
+  await gone(cgroup)
+  assert.deepEqual((await next(damaged)).releases(), [])
+})
+
+test('a switch that cannot be written down is none', async (t) => {
+  const { book, share, add } = bench(t)
+  for (const release of [1, 2]) add(release)
+  share().switchTo(app, 1, { hold: false })
+  const before = await waitingPlace(share())
+  mkdirSync(`${book}.new`)
+  assert.throws(() => share().switchTo(app, 2, { hold: false }), /EISDIR/)
+  assert.deepEqual([share().word(app).active, await waitingPlace(share())], [1, before])
+  rmdirSync(`${book}.new`)
+  share().switchTo(app, 2, { hold: false })
+  assert.notEqual(await waitingPlace(share()), before)
 })

@@ -48,6 +48,8 @@ export interface Load extends AsyncDisposable {
   snapshot(): Promise<Fates>
   /** Waits until the fates are as wanted: `what` completes "waited in vain until …" after `timeoutMs` (30,000). */
   until(what: string, wanted: (fates: Fates) => boolean, timeoutMs?: number): Promise<Fates>
+  /** Waits until so many more are answered than at this moment. */
+  more(count: number): Promise<Fates>
   /** Begins nothing more, waits for the fate of everything on its way, and ends. The result has nothing pending, and its sums agree. */
   stop(): Promise<Fates>
 }
@@ -81,6 +83,10 @@ export async function startLoad(spec: LoadSpec): Promise<Load> {
           throw new Error(`waited in vain until ${what}\n${fatesTable({ load: fates })}`)
         await pause(20)
       }
+    },
+    async more(count) {
+      const answered = answeredIn(await load.snapshot())
+      return await load.until(`${count} more are answered`, (fates) => answeredIn(fates) > answered + count)
     },
     async stop() {
       const fates = await ask('stop', 'stopped')

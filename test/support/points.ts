@@ -25,6 +25,20 @@ type Names<T> = {
   readonly [K in keyof T]?: T[K] extends (...args: infer A) => unknown ? ((...args: A) => string | null) | null : never
 }
 
+/** What only looks at the traffic, whichever way it is moved. */
+const looks = {
+  releases: null,
+  listeners: null,
+  ports: null,
+  word: null,
+  accepted: null,
+  hasHeirs: null,
+  parked: null,
+  counters: null,
+  probe: null,
+  close: null,
+} as const
+
 /** The parts, each deed of which is told before it is done. */
 export function withPoints(parts: Parts, at: AtPoint): Parts {
   let roles: Readonly<Record<ReleaseNumber, string>> = {}
@@ -75,17 +89,8 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
 
   const steering = (opened: Steering): Steering =>
     guarded('steering', opened, at, {
-      releases: null,
-      listeners: null,
-      ports: null,
-      word: null,
-      accepted: null,
-      hasHeirs: null,
+      ...looks,
       inherited: null,
-      parked: null,
-      counters: null,
-      probe: null,
-      close: null,
       addApp: () => 'the kernel is told the ports',
       removeApp: () => 'the kernel forgets the app',
       addRelease: (ref) => `the hooks of ${ofRef(ref)} are attached`,
@@ -100,18 +105,9 @@ export function withPoints(parts: Parts, at: AtPoint): Parts {
 
   const sharing = (opened: Sharing): Sharing =>
     guarded('sharing', opened, at, {
+      ...looks,
       has: null,
-      releases: null,
-      listeners: null,
-      ports: null,
-      word: null,
-      accepted: null,
-      hasHeirs: null,
-      parked: null,
-      counters: null,
-      probe: null,
       strangers: null,
-      close: null,
       // There is nothing to be done in this strategy.
       lend: null,
       park: null,

@@ -23,7 +23,7 @@ export function pidsByRelease({ cgroup }: TestNode, app: AppName): ReadonlyMap<R
 }
 
 /** What is written down of the places on the ports of the node's first app; null if no app has any. */
-export const bookOf = ({ place }: TestNode): Entry | null => readBook(openHome(place.home).places)[0] ?? null
+export const bookOf = ({ place }: TestNode): Entry | null => readBook(openHome(place.home).places)?.[0] ?? null
 
 /** The processes that keep the places of all ports. */
 export const placeHolders = ({ cgroup }: TestNode): readonly Pid[] => pidsIn(join(cgroup, 'places'))

@@ -8,7 +8,7 @@ import { app, appBecomes, appFolder, ask, exampleServer, pidsOf, port, processes
 import { startDaemon } from '../support/checkout-daemon.ts'
 import { cutover } from '../support/cutover.ts'
 import { pinsOf } from '../support/kernel-part.ts'
-import { answeredIn, assertNoneLost, startLoad } from '../support/load.ts'
+import { assertNoneLost, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
 import { startNode } from '../support/node.ts'
 import { twoLayouts } from '../support/other-layout.ts'
@@ -37,8 +37,7 @@ test('a daemon of another layout takes over a node under load, killed or not, an
   t.after(() => Promise.all(loads.map((load) => load[Symbol.asyncDispose]())))
   const goesOn = async () => {
     for (const load of loads) {
-      const answered = answeredIn(await load.snapshot())
-      await load.until('more is answered', (fates) => answeredIn(fates) > answered + 50)
+      await load.more(50)
     }
   }
 

@@ -51,3 +51,20 @@ test('where the address stays the same nobody is waited for, and the next releas
   await node.settled('shop')
   assert.deepEqual(await far.run('far.finish()'), { v2: many })
 })
+
+test('where releases are given their socket, those that are half done are answered by the one that is left, before it ends', {
+  skip,
+}, async (t) => {
+  const node = await startNode(t)
+  const server = serverAt('0.0.0.0').replace(`port: ${shopPort}, host: '0.0.0.0'`, 'fd: 3')
+  const folder = shopFolder(t, { server, config: 'standby: {keep: 0}\nbind: inherit' })
+  await node.deploy(folder)
+  const far = await startApp(t, null, 'far')
+  await far.run('import far')
+  assert.deepEqual(await far.run(`far.begin(${shopPort}, ${many})`), { half: many })
+  assert.equal((await node.deploy(folder)).strategy, 'share')
+  assert.equal((await node.app('shop')).releases.find(({ release }) => release === 1)?.state, 'retiring')
+  assert.deepEqual(await far.run('far.finish()'), { v1: many })
+  await node.settled('shop')
+  assert.equal(existsSync(`${node.cgroup}/shop.v1`), false, 'then it ends')
+})

@@ -38,8 +38,7 @@ async function thereAndBack(node: TestNode, directory: string): Promise<Fates> {
   const back = await node.rollback('shop')
   assert.deepEqual([back.release, await whoAnswers()], [1, 'v1'])
   if (back.strategy === 'stop-start') assert.deepEqual([standby, (await node.app('shop')).standby], [[], []])
-  const answered = answeredIn(await load.snapshot())
-  await load.until('more is answered', (fates) => answeredIn(fates) > answered + 100)
+  await load.more(100)
   return await load.stop()
 }
 
@@ -90,8 +89,7 @@ test('a release that does not come up: the former one is started again at once, 
   const status = await node.app('shop')
   assert.deepEqual([status.active, status.strategy, status.busy], [1, 'stop-start', null])
   assert.notEqual(status.releases.find(({ release }) => release === 1)?.pids[0], before)
-  const answered = answeredIn(await load.snapshot())
-  await load.until('more is answered', (fates) => answeredIn(fates) > answered + 100)
+  await load.more(100)
   assertNoneLost(await load.stop())
   assert.match((await node.client.history('shop')).at(-1)?.text ?? '', /given back/)
 })
@@ -130,8 +128,7 @@ test(
     await unknown
     const { found } = await node.app('shop')
     assert.match(found ?? '', /v1/)
-    const answered = answeredIn(await load.snapshot())
-    await load.until('more is answered', (fates) => answeredIn(fates) > answered + 100)
+    await load.more(100)
     assertNoneLost(await load.stop())
     assert.equal((await node.settled('shop')).active, 1)
   },

@@ -10,7 +10,7 @@ import { startInBackground } from '../../src/daemon/autostart.ts'
 import { ownObjects } from '../../src/strategies/steer/objects.ts'
 import { app, appFolder, port, processesOf, whoAnswers } from '../support/app.ts'
 import { pinsOf } from '../support/kernel-part.ts'
-import { answeredIn, assertNoneLost, startLoad } from '../support/load.ts'
+import { assertNoneLost, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
 import { startNode } from '../support/node.ts'
 import { assertOneVersion, otherObjects } from '../support/other-objects.ts'
@@ -35,8 +35,7 @@ test('daemons with different kernel programs follow one another under load, kill
   t.after(() => Promise.all(loads.map((load) => load[Symbol.asyncDispose]())))
   const goesOn = async () => {
     for (const load of loads) {
-      const answered = answeredIn(await load.snapshot())
-      await load.until('more is answered', (fates) => answeredIn(fates) > answered + 50)
+      await load.more(50)
     }
   }
   const daemons = [

@@ -10,7 +10,7 @@ import { app, appBecomes, appFolder, pidsOf, port, processesOf } from '../suppor
 import { type Checkout, checkout } from '../support/checkout.ts'
 import { startDaemon } from '../support/checkout-daemon.ts'
 import { cutover } from '../support/cutover.ts'
-import { answeredIn, assertNoneLost, startLoad } from '../support/load.ts'
+import { assertNoneLost, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
 import { startNode, type TestNode } from '../support/node.ts'
 
@@ -76,8 +76,7 @@ test(
     assert.equal(await running(), versions.older)
     assert.equal((await node.deploy(folder)).release, 4)
     for (const load of loads) {
-      const answered = answeredIn(await load.snapshot())
-      await load.until('more is answered', (fates) => answeredIn(fates) > answered + 100)
+      await load.more(100)
       assertNoneLost(await load.stop())
     }
     assert.deepEqual([...(await asking.versions())].toSorted(), Object.values(versions).toSorted())

@@ -25,13 +25,13 @@ export interface Entry {
   readonly holdMs: number
 }
 
-/** None if there is no such file, or if it is damaged: that takes a power cut, which leaves no socket either. */
-export function readBook(file: string): readonly Entry[] {
+/** None if there is no such file; null if it is damaged, which takes a power cut, or a hand. */
+export function readBook(file: string): readonly Entry[] | null {
   if (!existsSync(file)) return []
   try {
     return JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
-    if (error instanceof SyntaxError) return []
+    if (error instanceof SyntaxError) return null
     throw error
   }
 }

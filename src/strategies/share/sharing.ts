@@ -44,7 +44,7 @@ interface Shared {
 
 /**
  * Finds the places as an earlier daemon left them.
- * @throws SystemError if those of a holder may not be had
+ * @throws CutoverError `failed` if nobody can tell whose they are; SystemError if those of a holder may not be had
  */
 export function openSharing({ book, cgroup }: SharingOptions): Sharing {
   const apps = new Map<AppId, Shared>()
@@ -108,7 +108,7 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
     app.ports = app.ports.filter((one) => one.port !== port)
   }
 
-  for (const entry of readBook(book)) {
+  for (const entry of entriesOf(book, cgroup)) {
     const groups = groupsOf(entry, holdersOf)
     if (groups === null) continue
     const { app, lodgers, ...more } = entry
@@ -275,6 +275,17 @@ export function openSharing({ book, cgroup }: SharingOptions): Sharing {
       save()
     },
   }
+}
+
+/** After a power cut a damaged book says nothing that is still so. Where something runs, it alone says which release is which. */
+function entriesOf(book: string, cgroup: string): readonly Entry[] {
+  const entries = readBook(book)
+  if (entries === null && isAnyIn(cgroup))
+    throw failure(
+      `${book} is damaged, and apps run of which it alone says who has which place on their ports. Nothing was changed: traffic goes on as it ` +
+        'is. Put a copy back; or, to begin anew with an outage, end the processes of the apps, remove the file, and start the daemon.',
+    )
+  return entries ?? []
 }
 
 /** New connections go to where the app has them, and every lodger can be probed. */

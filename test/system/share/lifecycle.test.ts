@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { whoAnswers } from '../../support/app.ts'
 import { cutover } from '../../support/cutover.ts'
-import { answeredIn, assertNoneLost } from '../../support/load.ts'
+import { assertNoneLost } from '../../support/load.ts'
 import { startNode } from '../../support/node.ts'
 import { assertFailed, errorOf, givenServer, lightLoad, shopFolder, shopPort } from '../../support/shop.ts'
 
@@ -34,8 +34,7 @@ test('deploy, deploy, rollback, stop, start, remove', async (t) => {
     status.releases.map(({ connections, rate }) => [connections.accepted, rate]),
     status.releases.map(() => [null, null]),
   )
-  const answered = answeredIn(await load.snapshot())
-  await load.until('more is answered', (fates) => answeredIn(fates) > answered + 20)
+  await load.more(20)
   assertNoneLost(await load.stop())
 
   await node.operate('stop', 'shop')
@@ -107,6 +106,14 @@ test('what an ordinary user cannot have is refused in so many words', async (t) 
   t.after(() => stranger.close())
   const held = await refused('ports: [{port: 8080, address: 127.0.0.1}]')
   assert.match(held, /Port 8080 is held by node \(pid \d+\), which listens on 127\.0\.0\.1/)
+})
+
+test('a command that asks for health is run, with a word on whom it reaches', async (t) => {
+  const node = await startNode(t)
+  const folder = (health: string) => shopFolder(t, { server: givenServer, config: `health: ${health}` })
+  const { warnings } = await node.deploy(folder('{command: "true"}'))
+  assert.match(warnings.join('\n'), /health is a command: .* the active release answers it/)
+  assert.deepEqual((await node.deploy(folder('{path: /}'))).warnings, [])
 })
 
 test('doctor says what works here', async (t) => {
