@@ -15,14 +15,19 @@ const variable = 'CUTOVER_ENCLOSURE'
 export const markOf = (name: string): Readonly<Record<string, string>> => ({ [variable]: name })
 
 /** Who began the sessions that belong to a name: a program may overwrite what /proc shows of its environment, as nginx does. */
-const leaders = new Map<string, ProcessIdentity[]>()
+const leaders = new Map<string, Leader[]>()
+
+interface Leader extends ProcessIdentity {
+  /** Since when no process of its session was seen, on the clock of `performance`. */
+  emptySince: number | null
+}
 
 /** From now on the session that this process leads belongs there. */
 export function addLeader(name: string, leader: ProcessIdentity): void {
   lookAnew()
   const known = leaders.get(name) ?? []
   if (!known.some((one) => one.pid === leader.pid && one.startTime === leader.startTime))
-    leaders.set(name, [...known.filter(isSessionOf), leader])
+    leaders.set(name, [...known.filter(isSessionOf), { ...leader, emptySince: null }])
 }
 
 /** Nothing is there any more. */
@@ -51,15 +56,24 @@ interface Seen {
 
 let seen: readonly Seen[] | null = null
 
-/** A session without a process is over, and its number may be somebody else's from now on. */
+/**
+ * A session without a process is over, and its number may be somebody else's some day. One look is no proof: a process that forks and exits in
+ * the midst of it is seen no more, and its child not yet.
+ */
 function forgetEndedSessions(): void {
   const living = new Set(lookAround().map(({ session }) => session))
-  for (const [name, some] of leaders)
+  const now = performance.now()
+  for (const [name, some] of leaders) {
+    for (const leader of some) leader.emptySince = living.has(leader.pid) ? null : (leader.emptySince ?? now)
     leaders.set(
       name,
-      some.filter(({ pid }) => living.has(pid)),
+      some.filter(({ emptySince }) => emptySince === null || now - emptySince < provenMs),
     )
+  }
 }
+
+/** Far more than a look takes, and less than all pids of a machine. */
+const provenMs = 2000
 
 /** Every process of the machine that is not dead. One look, which reads all of /proc, serves for as long as this program does not wait for anything. */
 function lookAround(): readonly Seen[] {

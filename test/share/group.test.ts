@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
-import { shutDown } from '../../src/linux/sockets.ts'
+import { listenersOn } from '../../src/linux/sock-diag.ts'
+import { listen, shutDown, socketCookie } from '../../src/linux/sockets.ts'
 import { choice, probeAddress } from '../../src/strategies/share/program.ts'
 import { maxAlive } from '../../src/strategies/steering.ts'
 import { connected, everyPlace, groupAt, openGroup, placeOf, port, probedPlaces, to } from './fixtures.ts'
@@ -23,6 +24,16 @@ test('clients of both families get the active place, and a probe the one that it
     assert.deepEqual(await placeOf(group), [place])
     assert.deepEqual(await placeOf(group, { host: '::1' }), [place])
   }
+})
+
+test('a place that is lent has the whole queue again, and waits, whatever its program before had made of it', (t) => {
+  const group = openGroup(t, 0, [0, 1])
+  const queue = () => listenersOn([port]).find(({ cookie }) => cookie === socketCookie(group.socket(1)))?.sendQueue
+  const whole = queue()
+  listen(group.socket(1), 1)
+  assert.equal(queue(), 1)
+  group.lend(1)
+  assert.equal(queue(), whole)
 })
 
 test('whichever place began to listen first, each has its number', async (t) => {

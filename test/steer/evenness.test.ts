@@ -2,11 +2,22 @@
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
-import { ask, askTimes, keepAsking, startApp, startSteering, type TestSteering, tally, workerOf } from './fixtures.ts'
+import {
+  ask,
+  askOver,
+  askTimes,
+  keepAsking,
+  startApp,
+  startSteering,
+  type TestSteering,
+  tally,
+  workerOf,
+} from './fixtures.ts'
 
 const skip = asRoot || needs('python3')
 const workers = ['w1', 'w2', 'w3', 'w4']
@@ -34,6 +45,16 @@ test('of 1,000 connections over 4 workers each gets 250, over either family', { 
   assert.equal(spread(await askTimes(1000, 8080)), 0)
   assert.equal(spread(await askTimes(1000, 8080, '::1')), 0)
   assert.equal(steering.accepted({ app: 1, release: 1 }), 2000)
+})
+
+test('a client that comes again from the same port takes a turn of its own', { skip }, async (t) => {
+  await fourWorkers(t)
+  const counts: Record<string, number> = {}
+  for (let i = 0; i < 8; i++) {
+    const name = await askOver(connect({ port: 8080, host: '127.0.0.1', localPort: 20_001 }))
+    counts[name] = (counts[name] ?? 0) + 1
+  }
+  assert.deepEqual([spread(counts), counts.w1], [0, 2])
 })
 
 test('a worker that has gone leaves its turns to all others alike', { skip }, async (t) => {

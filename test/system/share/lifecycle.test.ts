@@ -5,11 +5,13 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { whoAnswers } from '../../support/app.ts'
+import { dumpTcp } from '../../../src/linux/sock-diag.ts'
+import { ask, whoAnswers } from '../../support/app.ts'
 import { cutover } from '../../support/cutover.ts'
 import { assertNoneLost } from '../../support/load.ts'
 import { startNode } from '../../support/node.ts'
 import { assertFailed, errorOf, givenServer, lightLoad, shopFolder, shopPort } from '../../support/shop.ts'
+import { eventually } from '../../support/workspace.ts'
 
 test('deploy, deploy, rollback, stop, start, remove', async (t) => {
   const node = await startNode(t)
@@ -116,6 +118,21 @@ test('a command that asks for health is run, with a word on whom it reaches', as
   assert.deepEqual((await node.deploy(folder('{path: /}'))).warnings, [])
 })
 
+test('who waits to be accepted by the release that is left is counted with it, and answered by it', async (t) => {
+  const node = await startNode(t)
+  const config = 'run: python3 one.py\nstandby: {keep: 0}'
+  const folder = shopFolder(t, { config, files: { 'one.py': oneAtATime } })
+  await node.deploy(folder)
+  const first = ask('/slow')
+  await eventually(() => dumpTcp({ states: ['established'], port: shopPort }).some(({ inode }) => inode !== 0))
+  const second = ask('/')
+  await eventually(() => dumpTcp({ states: ['established'], port: shopPort }).length === 2)
+  const { remaining } = await node.deploy(folder)
+  assert.equal(remaining, 2)
+  assert.deepEqual(await Promise.all([first, second]), ['v1', 'v1'])
+  assert.deepEqual((await node.settled('shop')).standby, [])
+})
+
 test('doctor says what works here', async (t) => {
   const node = await startNode(t)
   const { code, stdout } = await cutover(['doctor', '--json'], { home: node.place.home })
@@ -125,6 +142,19 @@ test('doctor says what works here', async (t) => {
   assert.match(named('steer').text, /needs root/)
   assert.deepEqual([named('shared port').ok, named('kept sockets').ok], [true, true])
 })
+
+/** Has no other connection while it answers one, which takes 4 s where it is asked to be slow. */
+const oneAtATime = `
+import os, socket, time
+listener = socket.socket(fileno=3)
+answer = os.environ["CUTOVER_RELEASE"].encode()
+while True:
+    connection, _ = listener.accept()
+    if b"/slow" in connection.recv(65536):
+        time.sleep(4)
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: 2\\r\\n\\r\\n" + answer)
+    connection.close()
+`
 
 /** Whether somebody else could have the port. */
 async function isFree(): Promise<boolean> {
