@@ -22,7 +22,8 @@ export function createTraffic({ steer, findSteer, share }: Ways): Steering {
     },
     removeApp: (app) => of(app).removeApp(app),
     addRelease: (ref, ...more) => of(ref.app).addRelease(ref, ...more),
-    reenter: (app, ...more) => of(app).reenter(app, ...more),
+    // Where the pins are gone there is nothing to find: the kernel's part is loaded anew.
+    reenter: (app, ...more) => (share.has(app) ? share : steer()).reenter(app, ...more),
     inherited: (ref) => of(ref.app).inherited(ref),
     removeRelease: (ref) => of(ref.app).removeRelease(ref),
     releases: () => [...(findSteer() ?? nothing).releases(), ...share.releases()],

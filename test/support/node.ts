@@ -47,13 +47,10 @@ export async function startNode(
   const client = createClient({ place, start: startInBackground })
   const cgroup = enclosureNamed(`cutover-${openHome(home).id}`)
   t.after(async () => {
-    try {
-      await client.stopDaemon(true)
-      assert.deepEqual(leftovers(home, cgroup), [])
-      await eventually(() => leftoversOfDaemon(place).length === 0)
-    } finally {
-      rmSync(home, { recursive: true, force: true })
-    }
+    await client.stopDaemon(true)
+    assert.deepEqual(leftovers(home, cgroup), [])
+    await eventually(() => leftoversOfDaemon(place).length === 0)
+    rmSync(home, { recursive: true, force: true })
   })
   if (typeof daemon === 'function') await daemon(place)
   else await startInBackground(place, daemon)

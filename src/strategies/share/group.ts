@@ -57,7 +57,7 @@ export interface Group extends Disposable {
   shut(): void
   /** No place listens. */
   isShut(): boolean
-  /** All places listen, each under its number. Where some did not, all begin anew: clients get to the first until the active one listens. */
+  /** All places listen, each under its number. Where none did, clients get to the first until the active one listens; else as `mend` does it. */
   open(direction: Direction): void
   /**
    * Places may have ended: a program did it by itself (shutdown), or it had been the last to have one. They listen again, each under its number.
@@ -134,8 +134,7 @@ function groupOf(held: Held): Group {
     }
   }
   const isShut = () => !sockets.some(isListening)
-  const open = (direction: Direction) => {
-    if (sockets.every(isListening)) return
+  const beginAnew = (direction: Direction) => {
     end(sockets)
     listenFrom(0, direction)
   }
@@ -158,7 +157,7 @@ function groupOf(held: Held): Group {
     if (ended.every((one) => after.includes(one))) {
       end(after)
       listenFrom(next, direction)
-    } else open(direction)
+    } else beginAnew(direction)
   }
   return {
     endpoint,
@@ -198,7 +197,7 @@ function groupOf(held: Held): Group {
     },
     shut: () => end(sockets),
     isShut,
-    open,
+    open: (direction) => (isShut() ? beginAnew : mend)(direction),
     mend,
     closeWaiting: (place) => {
       const socket = socketAt(place)
