@@ -27,7 +27,7 @@ static __always_inline __u32 is_question(const struct connection *c)
 /* The one release of the app that this connection must reach, as a key; 0: any. */
 static __always_inline __u32 goal_of(const struct connection *c, __u32 app)
 {
-	struct goal *goal = bpf_map_lookup_elem(&who, c);
+	struct goal *goal = named(c);
 	return goal && goal->release >> 16 == app ? goal->release : 0;
 }
 

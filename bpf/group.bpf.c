@@ -35,7 +35,7 @@ static __always_inline __u32 only(struct bpf_sock *waiting)
 		.local_port = waiting->src_port,
 		.protocol = TCP,
 	};
-	struct goal *goal = bpf_map_lookup_elem(&who, &c);
+	struct goal *goal = named(&c);
 	return goal ? goal->release : 0;
 }
 

@@ -324,8 +324,11 @@ static __always_inline void calls(struct bpf_sock_ops *ctx)
 	if (!port || port->app != self->app || bpf_get_netns_cookie(ctx) != self->netns)
 		return;
 	struct connection c = outgoing(ctx);
-	struct goal goal = { .release = self->release };
-	if (!bpf_map_update_elem(&who, &c, &goal, BPF_ANY))
+	struct goal goal = { .release = self->release, .counted = 1 };
+	add(OWN_CALLS, 1);
+	if (bpf_map_update_elem(&who, &c, &goal, BPF_ANY))
+		add(OWN_CALLS, -1);
+	else
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
@@ -335,7 +338,11 @@ static __always_inline void leaves(struct bpf_sock_ops *ctx)
 	if (ctx->args[1] == ESTABLISHED || ctx->args[0] == TCP_LISTEN)
 		return;
 	struct connection c = outgoing(ctx);
-	bpf_map_delete_elem(&who, &c);
+	struct goal *goal = bpf_map_lookup_elem(&who, &c);
+	/* Programs before these counted nothing. What the map dropped by itself stays counted: that costs a look, and nothing else. */
+	bool counted = goal && goal->counted;
+	if (!bpf_map_delete_elem(&who, &c) && counted)
+		add(OWN_CALLS, -1);
 }
 
 static __always_inline void accepted(struct bpf_sock_ops *ctx)
@@ -348,7 +355,7 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	/* The next connection from there takes a turn of its own. One listener on each port takes none; of what the daemon entered nothing is known. */
 	if (self->places != self->rows || !self->places)
 		bpf_map_delete_elem(&turns, &c);
-	if (bpf_map_lookup_elem(&who, &c))
+	if (named(&c))
 		return; /* probes and own calls are not the public's */
 	__u32 release = self->release;
 	__u64 *tally = bpf_map_lookup_elem(&tallies, &release);

@@ -123,7 +123,7 @@ struct connection {
 /* The one release that a connection must reach. */
 struct goal {
 	__u32 release;
-	__u32 probe; /* 1: the daemon asks a dark release; 0: the release calls itself */
+	__u32 counted; /* in OWN_CALLS */
 };
 
 /* The place that a connection was given at its SYN. */
@@ -156,6 +156,9 @@ enum counter {
 	MIGRATED,    /* waiting connections that got an heir */
 	NO_HEIR,     /* waiting connections that got none */
 	CLOSED_LATE, /* parked connections that the daemon closed; only it writes here */
+	/* How many connections `who` holds at most: where it holds none nobody looks there. */
+	OWN_CALLS, /* of releases to themselves; only the hooks write here */
+	PROBES,    /* of the daemon to dark releases; only it writes here */
 	COUNTERS = 64,
 };
 
@@ -193,11 +196,21 @@ MAP(counters, ARRAY, __u32, __u64, COUNTERS, 0);
 MAP(selves, CGROUP_STORAGE, __u64, struct self, 0, 0);
 MAP(next, PROG_ARRAY, __u32, __u32, ALIVE + 2, 0); /* where the look-up program goes on: park, each living release, park again */
 
-static __always_inline void count(__u32 which)
+static __always_inline void add(__u32 which, __s64 much)
 {
 	__u64 *value = bpf_map_lookup_elem(&counters, &which);
 	if (value)
-		__sync_fetch_and_add(value, 1);
+		__sync_fetch_and_add(value, much);
+}
+
+static __always_inline void count(__u32 which) { add(which, 1); }
+
+/* The one release that this connection must reach, or NULL. Its bucket is in no cache: most connections are spared the look. */
+static __always_inline struct goal *named(const struct connection *c)
+{
+	__u32 calling = OWN_CALLS, probing = PROBES;
+	__u64 *calls = bpf_map_lookup_elem(&counters, &calling), *probes = bpf_map_lookup_elem(&counters, &probing);
+	return calls && probes && (*calls | *probes) ? bpf_map_lookup_elem(&who, c) : NULL;
 }
 
 static __always_inline struct port *port_of(__u32 protocol, __u32 number)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { openMap } from '../../src/linux/bpf-map.ts'
-import { layoutVersion } from '../../src/strategies/steer/layout.ts'
+import { connectionKey, layoutVersion, probesCounter, releaseKey, u32 } from '../../src/strategies/steer/layout.ts'
 import { asRoot } from '../support/namespace.ts'
 import { needs } from '../support/packages.ts'
 import { eventually } from '../support/workspace.ts'
@@ -22,11 +22,16 @@ const setSyncookies = (t: TestContext, value: number) => {
   t.after(() => writeFileSync(file, before))
 }
 
-/** The entries of connections that must reach one release. */
-function entries({ pins }: TestSteering): number {
-  using who = openMap(`${pins}/${layoutVersion}/maps/who`)
-  return who.keys().length
+const mapOf = ({ pins }: TestSteering, name: string) => openMap(`${pins}/${layoutVersion}/maps/${name}`)
+
+/** The connections that must reach one release: how many are entered, and how many the programs expect, of releases and of the daemon. */
+function named(node: TestSteering): [entered: number, ownCalls: number, probes: number] {
+  using who = mapOf(node, 'who')
+  using counters = mapOf(node, 'counters')
+  const level = (index: number) => Number(counters.get(u32(index))?.readBigInt64LE(0))
+  return [who.keys().length, level(probesCounter - 1), level(probesCounter)]
 }
+const isNone = (levels: readonly number[]) => levels.every((level) => level === 0)
 
 for (const syncookies of [1, 2]) {
   test(`fronts reach their own backs in the middle of switches, the dark one too, tcp_syncookies=${syncookies}`, {
@@ -58,7 +63,7 @@ for (const syncookies of [1, 2]) {
     t.diagnostic(`${JSON.stringify(clients)}, probes ${JSON.stringify(probes)}`)
     assert.deepEqual(Object.keys(clients).toSorted(), ['v1 v1 v1 v1', 'v2 v2 v2 v2'])
     assert.deepEqual(Object.keys(probes), ['v2 v2 v2 v2'])
-    await eventually(() => entries(node) === 0)
+    await eventually(() => isNone(named(node)))
   })
 }
 
@@ -120,4 +125,39 @@ test('what a release accepted from the public is counted, its own calls and prob
   steering.switchTo(1, 1, { hold: false })
   assert.deepEqual(await askTimes(7, 8080), { 'v1 v1 v1 v1': 7 })
   assert.equal(steering.accepted(ref), 7)
+})
+
+test('what ends without a word is not looked for any longer, nor what another version entered counted off', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  const ref = { app: 1, release: 1 }
+  node.steering.addApp(1, { ports: [9000], holdMs: 0 })
+  const app = await startApp(t, node.release(ref), 'v1')
+  await app.run(back)
+  const [listener] = node.steering.listeners(ref)
+  assert.ok(listener)
+  const call = `(kept := socket.create_connection(('127.0.0.1', 9000))).getsockname()[1]`
+  const callFrom = async (): Promise<Buffer> => {
+    const port = Number(await app.run(call))
+    return connectionKey({ address: '127.0.0.1', port }, { address: '127.0.0.1', port: 9000 })
+  }
+
+  await callFrom()
+  node.steering.probe(ref, listener)
+  assert.deepEqual(named(node), [2, 1, 1])
+  // The daemon that asked has gone with its connection.
+  node.reopen()
+  assert.equal(named(node)[2], 0)
+
+  const key = await callFrom()
+  using who = mapOf(node, 'who')
+  who.set(key, u32(releaseKey(ref), 0))
+  await app.run('kept.close()')
+  await eventually(() => who.get(key) === null)
+  assert.equal(named(node)[1], 1, 'of the one that was counted and replaced')
+  await callFrom()
+  assert.equal(named(node)[1], 2)
+  await app.kill()
+  await eventually(() => named(node)[1] === 1)
 })

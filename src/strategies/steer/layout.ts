@@ -34,6 +34,9 @@ export const counterNames = [
   'closed_late',
 ] as const
 
+/** After those: how many connections of the daemon to dark releases there are. While it is 0 the programs look for none. */
+export const probesCounter = counterNames.length + 1
+
 /** A release in one number, as in every key. */
 export const releaseKey = ({ app, release }: ReleaseRef): number => app * 0x1_0000 + release
 export const refOfKey = (key: number): ReleaseRef => ({ app: Math.floor(key / 0x1_0000), release: key % 0x1_0000 })

@@ -6,13 +6,30 @@ import { SystemError } from '../../linux/ffi.ts'
 import { beginConnect, bind, bindToInterface, boundPort, interfaceName, tcpSocket } from '../../linux/sockets.ts'
 import type { Listener, ReleaseRef } from '../steering.ts'
 import type { Maps } from './kernel.ts'
-import { connectionKey, releaseKey, u32 } from './layout.ts'
+import { connectionKey, probesCounter, releaseKey, u32, u64 } from './layout.ts'
 
 /**
  * Connects to the listener as a client on this machine would; the release sees an ordinary connection. The kernel is told beforehand whom
  * the connection is for, and forgets it when the socket closes. Whether it was refused, the socket's first event tells.
  */
-export function probe(maps: Maps, ref: ReleaseRef, listener: Listener): Socket {
+export type Probe = (ref: ReleaseRef, listener: Listener) => Socket
+
+/** For one daemon at a time: it alone counts. Those of an earlier one have gone with it. */
+export function openProbe(maps: Maps): Probe {
+  let open = 0
+  expectProbes(maps, open)
+  return (ref, listener) =>
+    connectTo(maps, ref, listener, (more) => {
+      open += more
+      expectProbes(maps, open)
+    })
+}
+
+/** Tells the programs how many connections there may be that only one release may get. */
+export const expectProbes = (maps: Maps, count: number): void =>
+  maps.counters.set(u32(probesCounter), u64(BigInt(count)))
+
+function connectTo(maps: Maps, ref: ReleaseRef, listener: Listener, count: (more: number) => void): Socket {
   const address = reachable(listener)
   const family = address.includes(':') ? 'ipv6' : 'ipv4'
   const raw = tcpSocket(family)
@@ -21,15 +38,20 @@ export function probe(maps: Maps, ref: ReleaseRef, listener: Listener): Socket {
     if (isLinkLocal(address)) bindToInterface(raw, listener.device)
     bind(raw, { family, address, port: 0 })
     const key = connectionKey({ address, port: boundPort(raw) }, { address, port: listener.port })
-    maps.who.set(key, u32(releaseKey(ref), 1))
+    const forget = () => {
+      maps.who.delete(key)
+      count(-1)
+    }
+    count(1)
     try {
+      maps.who.set(key, u32(releaseKey(ref), 0))
       beginConnect(raw, { family, address, port: listener.port })
     } catch (error) {
-      maps.who.delete(key)
+      forget()
       throw error
     }
     const socket = new Socket({ fd: raw.release(), readable: true, writable: true })
-    socket.once('close', () => forget(maps, key))
+    socket.once('close', () => unlessClosed(forget))
     return socket
   } catch (error) {
     raw[Symbol.dispose]()
@@ -38,9 +60,9 @@ export function probe(maps: Maps, ref: ReleaseRef, listener: Listener): Socket {
 }
 
 /** The entry outlives a steering that was closed before its probes; the map drops what is oldest by itself. */
-function forget(maps: Maps, key: Buffer): void {
+function unlessClosed(forget: () => void): void {
   try {
-    maps.who.delete(key)
+    forget()
   } catch (error) {
     if (!(error instanceof SystemError && error.code === 'EBADF')) throw error
   }

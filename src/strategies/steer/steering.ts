@@ -19,7 +19,7 @@ import { bringOver, leaveFormer } from './move.ts'
 import { lendPorts } from './owner.ts'
 import { isSamePlace, openPark, placeOfPark } from './park.ts'
 import { declarePorts, leftPorts, portsOf } from './ports.ts'
-import { probe } from './probe.ts'
+import { openProbe } from './probe.ts'
 import { enterListeners } from './reenter.ts'
 import { leaveAlone, standEverywhere } from './standing.ts'
 
@@ -48,6 +48,7 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
   opened.defer(() => park.close())
   for (const _step of install(kernel, park));
   for (const _step of leaveFormer(kernel));
+  const probe = openProbe(maps)
   opened.move()
 
   const freePort = (app: AppId, port: number) => {
@@ -118,7 +119,7 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
         park.handOn(app, socket)
         clearStamp(maps, placeOfPark(app, socket))
       }
-      for (const heir of heirs) if (ending.some((one) => isSamePlace(one, heir))) wake(() => probe(maps, ref, heir))
+      for (const heir of heirs) if (ending.some((one) => isSamePlace(one, heir))) wake(() => probe(ref, heir))
       const handed = ending.reduce((sum, { waiting }) => sum + waiting, 0)
       if (handed > 0) maps.handed.set(u32(releaseKey(ref)), u64(countOf(maps.handed, ref) + BigInt(handed)))
       return handed
@@ -132,7 +133,7 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       maps.counters.set(key, u64((maps.counters.get(key)?.readBigUInt64LE(0) ?? 0n) + BigInt(closed)))
       return closed
     },
-    probe: (ref, listener) => probe(maps, ref, listener),
+    probe,
     strangers: () => {
       using link = getPinned(kernel.pins.lookup)
       using namespace = openTarget(ownNamespace)
