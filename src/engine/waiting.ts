@@ -23,7 +23,7 @@ export function watchParked(node: Node): Disposable {
   let seen = 0
   const look = () => {
     const steering = node.openedSteer()
-    const parked = steering?.counters().parked ?? 0
+    const parked = steering?.counters(['parked']).parked ?? 0
     if (steering === null || parked === seen) return
     for (const { name, slot } of node.store.apps.list()) if (steering.parked(slot) > 0) void handOnWhatWaits(node, name)
     seen = parked

@@ -142,8 +142,8 @@ export interface Steering {
   probe(ref: ReleaseRef, listener: Listener): Socket
   /** The look-up programs of others that steer in this network namespace, in the order in which they run. */
   strangers(): readonly { readonly id: number; readonly name: string }[]
-  /** What happened so far on this node, by name. */
-  counters(): Record<string, number>
+  /** What happened so far on this node, by name; of these names, or of all that there are. */
+  counters(names?: readonly string[]): Record<string, number>
   /** Closes this process's descriptors; the kernel goes on. */
   close(): void
   /** Takes everything away: pins, programs, park. */

@@ -40,7 +40,7 @@ export function createTraffic({ steer, findSteer, share }: Ways): Steering {
     closeParked: (app) => of(app).closeParked(app),
     probe: (ref, listener) => of(ref.app).probe(ref, listener),
     strangers: () => (findSteer() ?? nothing).strangers(),
-    counters: () => (findSteer() ?? nothing).counters(),
+    counters: (names) => (findSteer() ?? nothing).counters(names),
     close: () => share.close(),
     destroy: () => {
       findSteer()?.destroy()

@@ -140,9 +140,11 @@ export function openSteering({ pins, cgroup, objects }: SteeringOptions): Steeri
       const own = linkInfo(link).program
       return attachedPrograms('sk_lookup', namespace.fd).filter(({ id }) => id !== own)
     },
-    counters: () =>
+    counters: (names = counterNames) =>
       Object.fromEntries(
-        counterNames.map((name, index) => [name, Number(maps.counters.get(u32(index))?.readBigUInt64LE(0) ?? 0n)]),
+        counterNames.flatMap((name, index) =>
+          names.includes(name) ? [[name, Number(maps.counters.get(u32(index))?.readBigUInt64LE(0) ?? 0n)]] : [],
+        ),
       ),
     close: () => {
       park.close()
