@@ -4,7 +4,7 @@ import { giveBackMemory } from '../linux/give-back.ts'
 
 const lookMs = 10_000
 /** What is not worth the trouble, in bytes. */
-const little = 3_000_000
+const little = 2_000_000
 
 /** From now on memory that was needed for a while is given back soon afterwards. */
 export function restBetween(): void {

@@ -12,8 +12,13 @@ import { isCheckout, ownVersion, programFolder } from '../../program.ts'
 import { bundleDaemon } from './bundle.ts'
 import { linkOrCopy, mayRun, onceWhole, seal } from './copies.ts'
 
-/** How Node runs the daemon, which is to be small and mostly rests. Node 24 still warns of its own SQLite. */
-const nodeOptions = ['--max-semi-space-size=1', '--optimize-for-size', '--disable-warning=ExperimentalWarning']
+/** How Node runs the daemon, which is to be small and mostly rests: one thread of V8's is enough for that. Node 24 still warns of its own SQLite. */
+const nodeOptions = [
+  '--max-semi-space-size=1',
+  '--v8-pool-size=1',
+  '--optimize-for-size',
+  '--disable-warning=ExperimentalWarning',
+]
 
 /** Of koffi only what is loaded: most of it is its own source. */
 const koffiFiles = ['package.json', 'index.js', 'src/koffi/index.js', 'src/koffi/src/static.js'].map(
