@@ -82,6 +82,8 @@ export function shellHome(t: TestContext, shell: Shell, { home, cwd, instead = '
     HOME: at,
     ZDOTDIR: at,
     XDG_CONFIG_HOME: join(at, 'config'),
+    // Without one of its own fish makes one in the machine's /tmp, and leaves it.
+    XDG_RUNTIME_DIR: at,
     PATH: [join(at, 'bin'), process.env.PATH].join(delimiter),
     CUTOVER_HOME: home,
     LINE: line,
