@@ -67,13 +67,13 @@ async function sideBySide(way: Way, peer: Way, options: readonly string[]): Prom
   return Math.sqrt(ratios.reduce((product, ratio) => product * ratio, 1))
 }
 
-const run = promisify(execFile)
+const execute = promisify(execFile)
 
 /** Whoever listens there runs on these processors alone from now on. */
 async function pin(way: Way, processors: string): Promise<void> {
   const inodes = new Set(listenersOn([ports[way]]).map(({ inode }) => inode))
   const pids = new Set([...whereOpen(inodes)].map(({ pid }) => pid))
-  for (const pid of pids) await run('taskset', ['-pc', processors, String(pid)])
+  for (const pid of pids) await execute('taskset', ['-pc', processors, String(pid)])
 }
 
 /** Requests per second; fails if any of them was not answered. Both ends have these processors for themselves; without, they stay where they are. */
@@ -81,7 +81,7 @@ async function rateOf(way: Way, options: readonly string[], processors?: string)
   if (processors !== undefined) await pin(way, processors)
   const url = `http://127.0.0.1:${ports[way]}/`
   const wrk = ['wrk', '-t', '1', '-c', String(connections), '-d', `${seconds}s`, ...options, url]
-  const { stdout } = await run('taskset', ['-c', processors ?? all, ...wrk])
+  const { stdout } = await execute('taskset', ['-c', processors ?? all, ...wrk])
   const rate = Number(/^Requests\/sec:\s+([\d.]+)$/m.exec(stdout)?.[1])
   if (!(rate > 0) || /Socket errors|Non-2xx/.test(stdout)) throw new Error(`wrk said:\n${stdout}`)
   return rate

@@ -24,8 +24,9 @@ const files = globSync('test/**/*.test.ts', { cwd: root })
 const isSystem = (file: string) => relative(root, file).startsWith('test/system/')
 /** Minutes of small steps under light load, most of them spent waiting: two share a machine well. */
 const isLong = (file: string) => /^test\/system\/(kills\/|share\/kills\.|folders\.)/.test(relative(root, file))
-/** Two must not write one page at once; and only root has a network namespace for each file, in which its ports are its own. */
+/** Two must not write one page at once. */
 const writesPages = process.env.CUTOVER_KILLS !== undefined || process.env.CUTOVER_FOLDERS !== undefined
+/** Only root has a network namespace for each file, in which its ports are its own. */
 const two = process.getuid?.() === 0 ? 2 : 1
 const stages = [
   { files: files.filter((file) => !isSystem(file)), atOnce: two },

@@ -2,6 +2,7 @@
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { openMap } from '../../src/linux/bpf-map.ts'
 import { connectionKey, layoutVersion, probesCounter, releaseKey, u32 } from '../../src/strategies/steer/layout.ts'
@@ -160,4 +161,31 @@ test('what ends without a word is not looked for any longer, nor what another ve
   assert.equal(named(node)[1], 2)
   await app.kill()
   await eventually(() => named(node)[1] === 1)
+})
+
+test('while nobody is to reach one release alone, no entry is looked for: one of a daemon that has gone names nobody', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  const { steering } = node
+  steering.addApp(1, { ports: [9000], holdMs: 0 })
+  for (const release of [1, 2]) {
+    const app = await startApp(t, node.release({ app: 1, release }), `v${release}`)
+    await app.run(back)
+  }
+  steering.switchTo(1, 1, { hold: false })
+  using who = mapOf(node, 'who')
+  const local = { address: '127.0.0.1', port: 9000 }
+  const answerFrom = (localPort: number) => {
+    who.set(connectionKey({ address: '127.0.0.1', port: localPort }, local), u32(releaseKey({ app: 1, release: 2 }), 0))
+    return askOver(connect({ host: '127.0.0.1', port: 9000, localPort }))
+  }
+  assert.equal(await answerFrom(20_001), 'v1')
+  assert.equal(steering.accepted({ app: 1, release: 1 }), 1, 'it is the public')
+
+  const [dark] = steering.listeners({ app: 1, release: 2 })
+  assert.ok(dark)
+  const probe = steering.probe({ app: 1, release: 2 }, dark)
+  assert.equal(await answerFrom(20_002), 'v2')
+  assert.equal(await askOver(probe), 'v2')
 })

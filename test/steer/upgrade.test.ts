@@ -4,21 +4,24 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as soon } from 'node:timers/promises'
 import { CutoverError } from '../../src/core/errors.ts'
 import { install } from '../../src/strategies/steer/install.ts'
 import { type Kernel, openKernel } from '../../src/strategies/steer/kernel.ts'
-import { layoutVersion } from '../../src/strategies/steer/layout.ts'
+import { connectionKey, layoutVersion, releaseKey, u32 } from '../../src/strategies/steer/layout.ts'
 import { ownObjects } from '../../src/strategies/steer/objects.ts'
 import { openPark, type Park } from '../../src/strategies/steer/park.ts'
+import { openProbe } from '../../src/strategies/steer/probe.ts'
 import { asRoot } from '../support/namespace.ts'
 import { assertOneVersion, countsOf, otherObjects } from '../support/other-objects.ts'
 import { needs } from '../support/packages.ts'
 import { eventually } from '../support/workspace.ts'
 import {
   ask,
+  askOver,
   askTimes,
   errorOf,
   keepAsking,
@@ -88,6 +91,25 @@ test('200 replacements to and fro under load, and cutovers between them, lose no
     assert.deepEqual(Object.keys(answers).toSorted(), ['v1', 'v2'])
   }
   assert.deepEqual(countsOf(node.pins), { own: {}, other: {} }, 'nothing was refused or parked')
+})
+
+test('until all hooks are replaced it is looked for what must reach one release, whether it was counted or not', {
+  skip,
+}, async (t) => {
+  const node = startSteering(t)
+  await twoReleases(t, node)
+  using other = loadedFor(node, otherObjects(t))
+  const { maps } = other.kernel
+  let localPort = 20_000
+  const answer = () => {
+    localPort++
+    const key = connectionKey({ address: '127.0.0.1', port: localPort }, { address: '127.0.0.1', port: 8080 })
+    maps.who.set(key, u32(releaseKey(v2), 0))
+    return askOver(connect({ host: '127.0.0.1', port: 8080, localPort }))
+  }
+  for (const step of install(other.kernel, other.park)) assert.equal(await answer(), 'v2', step)
+  openProbe(maps)
+  assert.equal(await answer(), 'v1')
 })
 
 test('after a replacement every program is the new one, and after the way back the old one again', {

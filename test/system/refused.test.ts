@@ -42,7 +42,7 @@ async function assertUnchanged(node: TestNode, before: Awaited<ReturnType<TestNo
 const wrongConfigs: readonly (Shop & { readonly what: string; readonly said: RegExp })[] = [
   { what: 'a key that nobody knows', config: 'heatlh: {tcp: true}', said: /cutover\.yaml:4: .*heatlh.*health/ },
   { what: 'a key that is not built yet', config: 'canary: 10%', said: /cutover\.yaml:4: .*canary.*not built yet/ },
-  { what: 'a strategy that nobody knows', config: 'strategy: shared', said: /cutover\.yaml:4: .*share/ },
+  { what: 'a strategy that is not built yet', config: 'strategy: late-bind', said: /cutover\.yaml:4: .*not built yet/ },
   { what: 'a port out of range', config: 'port: 80800', said: /cutover\.yaml:3: .*65535/ },
   { what: 'a duration without a unit', config: 'deploy_timeout: 30', said: /cutover\.yaml:4: .*duration like/ },
   { what: 'a shell in run', config: 'run: node server.mjs | tee log', said: /cutover\.yaml:3: .*sh -c/ },

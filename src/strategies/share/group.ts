@@ -24,7 +24,8 @@ import {
 } from '../../linux/sockets.ts'
 import { findHeld, type Held, hold } from '../holders.ts'
 import { type DeclaredPort, type Listener, maxAlive } from '../steering.ts'
-import { numberOf } from './program.ts'
+import type { Entry } from './book.ts'
+import { choice, numberOf } from './program.ts'
 
 /** Connections that may wait at one place; `net.core.somaxconn` may allow fewer. */
 const backlog = 4096
@@ -42,6 +43,17 @@ export interface Direction {
   /** What says so to the kernel (program.ts). */
   readonly program: Uint8Array
 }
+
+/** New connections go to where the app has them, and every lodger can be probed. */
+export const directionOf = ({ at, first, lodgers }: Pick<Entry, 'at' | 'first' | 'lodgers'>): Direction => ({
+  at,
+  first,
+  program: choice(
+    at,
+    lodgers.map(({ place }) => place),
+    first,
+  ),
+})
 
 export interface Group extends Disposable {
   /** Where all its places are bound. */
