@@ -1,5 +1,15 @@
 /** Control groups, version 2, without controllers: membership, freezing and killing. See the kernel's admin-guide/cgroup-v2. */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { CutoverError } from '../core/errors.ts'
 import type { Pid } from '../core/words.ts'
@@ -83,14 +93,18 @@ export function removeCgroup(directory: string): void {
 /**
  * Runs `act` with this whole process inside the cgroup, and goes back: what `act` starts is born there, so that no moment exists in
  * which a child is outside its hooks. `act` must not suspend. Cgroup membership is inherited at fork(2).
+ *
+ * The way back is open before the way in is taken: whoever ends all that is inside must never find this process there.
  */
 export function insideCgroup<T>(directory: string, act: () => T): T {
-  const home = join(cgroupRoot(), ownCgroup(), 'cgroup.procs')
-  writeFileSync(join(directory, 'cgroup.procs'), '0')
+  using open = new DisposableStack()
+  const entrance = (path: string) => open.adopt(openSync(join(path, 'cgroup.procs'), 'w'), closeSync)
+  const home = entrance(join(cgroupRoot(), ownCgroup()))
+  writeSync(entrance(directory), '0')
   try {
     return act()
   } finally {
-    writeFileSync(home, '0')
+    writeSync(home, '0')
   }
 }
 

@@ -1,5 +1,5 @@
 /** Whom the kernel ends first when memory is used up. See proc_pid_oom_score_adj(5); fork(2) hands it on. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { Pid } from '../core/words.ts'
 import { pidsIn } from './enclosure.ts'
 
@@ -14,11 +14,25 @@ export const inheritedOomScore = oomScore()
  * @returns false if the process has gone, or if it may not be as low as that: below what a process was started with takes CAP_SYS_RESOURCE
  */
 export function setOomScore(pid: Pid | 'self', score: number): boolean {
+  using file = openScore(pid)
+  return file?.set(score) ?? false
+}
+
+/** A process's score, to be set as often as one likes whatever is used up meanwhile; null if it has gone or is not ours. */
+function openScore(pid: Pid | 'self') {
+  const fd = orRefused(() => openSync(`/proc/${pid}/oom_score_adj`, 'w'))
+  if (fd === null) return null
+  return {
+    set: (score: number): boolean => orRefused(() => writeSync(fd, String(score))) !== null,
+    [Symbol.dispose]: () => closeSync(fd),
+  }
+}
+
+function orRefused<T>(act: () => T): T | null {
   try {
-    writeFileSync(`/proc/${pid}/oom_score_adj`, String(score))
-    return true
+    return act()
   } catch (error) {
-    if (error instanceof Error && 'code' in error && refusals.has(String(error.code))) return false
+    if (error instanceof Error && 'code' in error && refusals.has(String(error.code))) return null
     throw error
   }
 }
@@ -47,10 +61,12 @@ const maxRounds = 10
  */
 export function withOomScore<T>(score: number, act: () => T): T {
   const before = oomScore()
-  if (before === score || !setOomScore('self', score)) return act()
+  if (before === score) return act()
+  using file = openScore('self')
+  if (!file?.set(score)) return act()
   try {
     return act()
   } finally {
-    setOomScore('self', before)
+    file.set(before)
   }
 }

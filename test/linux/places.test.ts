@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { test } from 'node:test'
-import { createCgroup, insideCgroup } from '../../src/linux/cgroup.ts'
+import { type TestContext, test } from 'node:test'
+import { cgroupPids, createCgroup, insideCgroup } from '../../src/linux/cgroup.ts'
 import { untilEmpty } from '../../src/linux/cgroup-events.ts'
 import { lockFile } from '../../src/linux/flock.ts'
 import { findBpffs, mountBpffs, unmount } from '../../src/linux/mounts.ts'
+import { oomScore, withOomScore } from '../../src/linux/oom.ts'
 import { limitOf, withSoftLimit } from '../../src/linux/rlimit.ts'
 import { ownerOf, resolveUser } from '../../src/linux/users.ts'
 import { asRoot } from '../support/namespace.ts'
@@ -51,6 +52,42 @@ test('a limit is lowered for what is started meanwhile, and set back also when t
     }),
   )
   assert.deepEqual(limitOf('NOFILE'), before)
+})
+
+/** Sets the soft limit of descriptors from outside, until the test has ended. */
+function limiter(t: TestContext) {
+  const before = limitOf('NOFILE')
+  const set = (soft: bigint) => execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${soft}:`])
+  t.after(() => withSoftLimit('NOFILE', 1024, () => set(before.soft)))
+  return { before, set }
+}
+
+test('a limit that somebody else sets while it is lowered stays', (t) => {
+  const { before, set } = limiter(t)
+  withSoftLimit('NOFILE', 64, () => set(100n))
+  assert.deepEqual(limitOf('NOFILE'), { ...before, soft: 100n })
+})
+
+test('a process comes back from a cgroup, and has its own score again, though no descriptor is left', {
+  skip: asRoot,
+}, (t) => {
+  const { set } = limiter(t)
+  const cgroup = temporaryCgroup(t)
+  const score = oomScore()
+  assert.throws(
+    () =>
+      withOomScore(score + 1, () =>
+        insideCgroup(cgroup, () => {
+          assert.deepEqual([oomScore(), cgroupPids(cgroup)], [score + 1, [process.pid]])
+          set(3n)
+          // Neither is entered where there would be no way back.
+          insideCgroup(cgroup, () => assert.fail('inside'))
+        }),
+      ),
+    { code: 'EMFILE' },
+  )
+  assert.throws(() => withOomScore(score + 2, () => assert.fail('with another score')), { code: 'EMFILE' })
+  withSoftLimit('NOFILE', 1024, () => assert.deepEqual([oomScore(), cgroupPids(cgroup)], [score, []]))
 })
 
 test('users are known by name and by number, and a missing one is named', (t) => {
