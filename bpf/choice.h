@@ -48,9 +48,10 @@ static __always_inline struct aim aim_at(const struct address *to)
 static __always_inline struct aim aim_for(const struct address *to, struct site *site, __u32 goal)
 {
 	struct aim aim = aim_at(to);
-	if (site && READ(site->declared)) {
-		aim.bound = 1 - zero(goal);
-		aim.declared = covers(&site->address, to);
+	if (site) {
+		__u32 declared = 1 - zero(READ(site->declared));
+		aim.bound = 1 - (declared & zero(goal));
+		aim.declared = declared & covers(&site->address, to);
 	}
 	return aim;
 }
