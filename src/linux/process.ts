@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:os'
 import koffi from 'koffi'
+import { failure } from '../core/errors.ts'
 import type { Pid } from '../core/words.ts'
 import { attempt, Descriptor, SystemError } from './ffi.ts'
 import { processStat } from './proc.ts'
@@ -58,7 +59,10 @@ export function openPidfd(pid: Pid): Descriptor | null {
   throw error
 }
 
-/** A copy of a descriptor that the process has open; null if it has not, or has gone. pidfd_getfd(2), Linux 5.6. */
+/**
+ * A copy of a descriptor that the process has open; null if it has not, or has gone. pidfd_getfd(2), Linux 5.6.
+ * @throws CutoverError `failed` where it is not allowed: to an ordinary user of other users' processes or, by Yama, of any but his children
+ */
 export function copyDescriptor(pid: Pid, fd: number): Descriptor | null {
   using pidfd = openPidfd(pid)
   if (pidfd === null) return null
@@ -66,8 +70,13 @@ export function copyDescriptor(pid: Pid, fd: number): Descriptor | null {
   if (copy >= 0) return new Descriptor(copy)
   const error = new SystemError('pidfd_getfd', -copy, `descriptor ${fd} of pid ${pid}`)
   if (error.code === 'EBADF' || error.code === 'ESRCH') return null
+  if (error.code === 'EPERM') throw failure(notAllowed(pid), { cause: error })
   throw error
 }
+
+const notAllowed = (pid: Pid): string =>
+  `The kernel does not let this daemon copy the sockets of pid ${pid}, so that it cannot take over what runs; traffic goes on. Where ` +
+  '/proc/sys/kernel/yama/ptrace_scope is not 0, let root set it to 0, ask again, and set it back.'
 
 /** Sends the signal to the process of the descriptor; false if it has ended. */
 export function signalThrough(pidfd: Descriptor, signal: NodeJS.Signals): boolean {

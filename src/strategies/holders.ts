@@ -15,6 +15,7 @@ import {
   sendSignal,
   watchExit,
 } from '../linux/process.ts'
+import { sleeper } from '../linux/sleeper.ts'
 import { isListening, shutDown, socketCookie } from '../linux/sockets.ts'
 
 /** Disposing it closes this process's copies; the holder keeps the sockets. */
@@ -97,8 +98,9 @@ function endQuietly(socket: Descriptor): void {
 /** @throws Error if it could not be started */
 function startHolder(sockets: Held['sockets'], cgroup: string): ProcessIdentity {
   createEnclosure(cgroup)
+  const [file, args] = sleeper('infinity')
   const child = bornIn(cgroup, (mark) =>
-    spawn('sleep', ['infinity'], {
+    spawn(file, args, {
       cwd: '/',
       detached: true,
       env: { PATH: '/usr/local/bin:/usr/bin:/bin', ...mark },
