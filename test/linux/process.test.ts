@@ -12,6 +12,7 @@ import {
   sendSignal,
   watchExit,
 } from '../../src/linux/process.ts'
+import { sinceLinux } from '../support/kernel.ts'
 import { eventually } from '../support/workspace.ts'
 
 /** A process whose parent has gone: what the apps of a former daemon are to the next one. */
@@ -24,14 +25,17 @@ async function orphan(t: TestContext, script: string): Promise<ProcessIdentity> 
   return identity
 }
 
+/** PIDFD_INFO_EXIT */
+const tellsExits = sinceLinux('6.15')
+
 const exitOf = (identity: ProcessIdentity): Promise<ExitStatus> => new Promise((tell) => watchExit(identity, tell))
 
-test('the exit of a process that is not our child is told, with its code', async (t) => {
+test('the exit of a process that is not our child is told, with its code', { skip: tellsExits }, async (t) => {
   const app = await orphan(t, 'sleep 0.2; exit 7')
   assert.deepEqual(await exitOf(app), { code: 7, signal: null })
 })
 
-test('the signal that ended a foreign process is told', async (t) => {
+test('the signal that ended a foreign process is told', { skip: tellsExits }, async (t) => {
   const app = await orphan(t, 'exec sleep 60')
   const exit = exitOf(app)
   assert.equal(sendSignal(app, 'SIGTERM'), true)
