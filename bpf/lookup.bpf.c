@@ -22,8 +22,8 @@ static __always_inline __u32 *turn_of(struct bpf_sk_lookup *ctx, struct seats *r
 /*
  * Gives the connection to a release, its listeners taking turns. The ACK of a SYN cookie gets the place that its SYN was given.
  *
- * The loop has to look alike to the verifier whichever way leads to it, or it goes through all turns once for each: Linux 6.1 then finds the
- * program too large. Hence all that may lie on the stack lies there before the first branch, and no aim is a number that it knows.
+ * To the verifier the loop has to look alike whichever way leads to it, or it follows the loop to its end once for each way: Linux 6.1 then
+ * finds the program too large. Hence all that may lie on the stack lies there before the first branch, and no aim is a number that it knows.
  */
 static __always_inline bool give(struct bpf_sk_lookup *ctx, struct connection *c, __u32 release, __u32 goal)
 {
