@@ -100,10 +100,9 @@ for module in /modules/*; do /bin/busybox insmod $module; done
 /bin/busybox mount -t tmpfs above /above
 /bin/busybox mkdir /above/upper /above/work
 /bin/busybox mount -t overlay -o lowerdir=/below,upperdir=/above/upper,workdir=/above/work root /root
-for at in dev:devtmpfs proc:proc sys:sysfs tmp:tmpfs run:tmpfs sys/fs/cgroup:cgroup2 sys/fs/bpf:bpf; do
+for at in dev:devtmpfs proc:proc sys:sysfs run:tmpfs sys/fs/cgroup:cgroup2 sys/fs/bpf:bpf; do
   /bin/busybox mount -t \${at#*:} \${at#*:} /root/\${at%:*}
 done
-/bin/busybox chmod 1777 /root/tmp
 /bin/busybox chroot /root /bin/sh -c 'ip link set lo up; sysctl -qw kernel.yama.ptrace_scope=1; uname -sr'
 ${commands.map((command) => `/bin/busybox chroot /root /bin/sh -c '${command.replaceAll("'", `'\\''`)}'; echo "${exitLine}$?"`).join('\n')}
 /bin/busybox poweroff -f
