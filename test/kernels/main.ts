@@ -1,7 +1,7 @@
 /**
  * `npm run kernels [-- PACKAGE]`: the tests of what touches the kernel, on the kernel of another Debian package (`linux-image-6.1.0-50-amd64`; left
  * out: the one that `linux-image-amd64` stands for). It runs in qemu, without KVM where there is none, on this very file system, which it
- * cannot change; Yama is on as Ubuntu has it. Half an hour, a quarter of one with KVM. Needs root, qemu-system-x86 and a mirror of Debian.
+ * cannot change; Yama is on as Ubuntu has it. Slow without KVM. Needs root, qemu-system-x86 and a mirror of Debian.
  */
 import { dirname } from 'node:path'
 import process from 'node:process'
