@@ -28,10 +28,12 @@ export function temporaryCgroup(t: TestContext): string {
   return directory
 }
 
+type Seen<T> = T | null | undefined | false
+
 /** Waits for something that no event tells to a test. Generous, because the machine may be busy. */
-export async function eventually<T>(look: () => T | null | undefined | false): Promise<T> {
+export async function eventually<T>(look: () => Seen<T> | Promise<Seen<T>>): Promise<T> {
   for (let tries = 0; tries < 1000; tries++) {
-    const seen = look()
+    const seen = await look()
     if (seen !== null && seen !== undefined && seen !== false) return seen
     await sleep(20)
   }

@@ -62,11 +62,11 @@ const broken: readonly Broken[] = [
   },
   {
     what: 'takes connections and never says a word',
-    config: impatient,
+    config: `${impatient}\nhealth: {timeout: 500ms}`,
     server: `
       import { createServer } from 'node:net'
       createServer(() => {}).listen(8080)`,
-    reason: /GET \/ got no answer within 2 s.*health: \{tcp: true\}/,
+    reason: /GET \/ got no answer within 0\.5 s.*health: \{tcp: true\}/,
   },
   {
     what: 'speaks another protocol than the app did before',

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { CutoverError } from '../../src/core/errors.ts'
 import { type Draw, drawFrom } from '../soak/draw.ts'
 import { ask } from '../support/app.ts'
 import { cutover } from '../support/cutover.ts'
@@ -34,14 +35,14 @@ test(`${commands} commands at random from ${clients} clients leave nothing undec
   const node = await startNode(t)
   const folders = foldersFor(t)
   const { home } = node.place
-  await node.deploy(folders.steady.good)
-  await node.deploy(folders.wild.good)
+  // Those of the folders may fail for want of time.
+  for (const app of ['steady', 'wild'] as const) await node.deploy(folderOf(t, app, '', goodServer))
   await using load = await lightLoad(ports.steady)
 
   const done: string[] = []
   let left = commands
-  let highest = 0
   const client = async (draw: Draw) => {
+    let highest = 0
     while (left-- > 0) {
       const { args, allowed, interruptMs } = drawn(draw, folders)
       const meanwhile = (child: ChildProcess) => void interruptAfter(child, interruptMs)
@@ -56,7 +57,7 @@ test(`${commands} commands at random from ${clients} clients leave nothing undec
         assert.doesNotMatch(stderr, /Cutover itself failed/, what)
         if (interruptMs === null || stdout !== '') assert.equal(JSON.parse(stdout).schema, 1, what)
       }
-      const status = await node.client.status()
+      const status = await statusOf(node)
       assert.deepEqual(contradictionsIn(status), [], done.slice(-20).join('\n'))
       const steady = status.apps.find(({ app }) => app === 'steady')
       assert.notEqual(steady?.active ?? null, null, 'steady is live')
@@ -140,13 +141,15 @@ function drawn(draw: Draw, folders: Folders): Drawn {
 
 type Folders = Readonly<Record<App, Readonly<Record<keyof typeof servers, string>>>>
 
+const folderOf = (t: TestContext, app: App, config: string, server: string): string =>
+  shopFolder(t, {
+    app,
+    config: `port: ${ports[app]}\ndrain_timeout: 1s\n${config}`,
+    server: server.replaceAll('8080', String(ports[app])),
+  })
+
 function foldersFor(t: TestContext): Folders {
-  const of = (app: App, kind: keyof typeof servers) =>
-    shopFolder(t, {
-      app,
-      config: `port: ${ports[app]}\ndeploy_timeout: 3s\ndrain_timeout: 1s`,
-      server: servers[kind].replaceAll('8080', String(ports[app])),
-    })
+  const of = (app: App, kind: keyof typeof servers) => folderOf(t, app, 'deploy_timeout: 3s', servers[kind])
   const all = (app: App) => ({
     good: of(app, 'good'),
     exits: of(app, 'exits'),
@@ -160,6 +163,17 @@ async function interruptAfter(child: ChildProcess, ms: number | null): Promise<v
   if (ms === null) return
   await pause(ms)
   child.kill('SIGINT')
+}
+
+/** Whoever waits for a daemon that another client kills while it starts is told so. */
+async function statusOf(node: TestNode) {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await node.client.status()
+    } catch (error) {
+      if (!(error instanceof CutoverError && error.kind === 'unreachable') || tries === 10) throw error
+    }
+  }
 }
 
 /** `kill -9` of the daemon, if there is one at this moment. */

@@ -1,6 +1,8 @@
 /** An active release that crashes is started again, and clients wait meanwhile instead of being refused. */
 import '../support/namespace.ts'
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Status } from '../../src/core/documents.ts'
@@ -11,16 +13,19 @@ import { errorOf, goodServer, lightLoad, logOf, shopFolder } from '../support/sh
 
 const clients = 3
 
-/** It gets live, crashes after 2 s, and soon after each time that it is started again. */
+/** It gets live, crashes when the file `go` is there, and soon after each time that it is started again. */
 const crashing = `
   import { existsSync, writeFileSync } from 'node:fs'
   ${goodServer}
-  const lives = existsSync('crashed') ? 300 : 2000
-  setTimeout(() => {
+  const crash = () => {
     writeFileSync('crashed', '')
     console.log('out of memory')
     process.exit(1)
-  }, lives)`
+  }
+  if (existsSync('crashed')) setTimeout(crash, 300)
+  else setInterval(() => existsSync('go') && crash(), 20)`
+
+const crashFrom = (node: TestNode): void => writeFileSync(join(node.place.home, 'releases/shop/v1/go'), '')
 
 type Shop = Status['apps'][number]
 
@@ -47,6 +52,7 @@ test('a release that crashes after it went live is started again with growing de
   const node = await startNode(t)
   await node.deploy(shopFolder(t, { server: crashing, config: 'hold: 1m' }))
   await using load = await lightLoad()
+  crashFrom(node)
 
   const down = await untilApp(node, ({ releases }) => releases[0]?.note !== null)
   assert.equal(down.active, 1)
@@ -88,9 +94,10 @@ test('a release that crashes after it went live is started again with growing de
 
 test('a worker that crashes is not missed where others work', { skip: asRoot }, async (t) => {
   const node = await startNode(t)
-  const one = crashing.replace('setTimeout(', "if (process.env.CUTOVER_WORKER === '2') setTimeout(")
+  const one = crashing.replace('crash = () => {', "crash = () => {\nif (process.env.CUTOVER_WORKER !== '2') return")
   await node.deploy(shopFolder(t, { server: one, config: 'workers: 2\nhold: 0s' }))
   await using load = await lightLoad()
+  crashFrom(node)
   await untilApp(node, ({ releases }) => (releases[0]?.restarts ?? 0) >= 2)
   assertHeld(await load.stop(), 3)
 })
@@ -99,6 +106,7 @@ test('beyond hold clients are refused, and served again when the release is back
   const node = await startNode(t)
   await node.deploy(shopFolder(t, { server: crashing, config: 'hold: 300ms' }))
   await using load = await lightLoad()
+  crashFrom(node)
   // The second restart comes after a second: longer than anybody is held.
   const { answered } = await load.until('somebody was refused', ({ refused }) => refused > 0)
   await load.until('the release is back', (fates) => (fates.answered.v1 ?? 0) > (answered.v1 ?? 0))

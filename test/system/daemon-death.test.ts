@@ -90,7 +90,7 @@ test(
     const node = await startNode(t)
     const folder = appFolder(t)
     await node.deploy(folder)
-    await using slow = await startLoad({ kind: 'slow', port, clients: 4 })
+    await using slow = await startLoad({ kind: 'slow', port, clients: 4, slowMs: 8000, timeoutMs: 60_000 })
     await slow.until('v1 has requests', ({ pending }) => pending === 4)
     await node.deploy(folder)
     await node.deploy(folder)

@@ -10,6 +10,7 @@ import { cutover } from '../support/cutover.ts'
 import { assertNoneLost, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
 import { startNode, type TestNode } from '../support/node.ts'
+import { eventually } from '../support/workspace.ts'
 
 const options = { skip: asRoot }
 
@@ -103,6 +104,6 @@ function kill(releases: Releases): number {
 async function untilUnstartable(node: TestNode, reason: RegExp): Promise<void> {
   const { home } = node.place
   await appBecomes(node, ({ releases }) => releases.some(({ note }) => /1 of 1 workers are down/.test(note ?? '')))
-  const log = await cutover(['logs', app], { home })
-  assert.match(log.stdout, reason)
+  // It is found out when the worker is started again.
+  await eventually(async () => reason.test((await cutover(['logs', app], { home })).stdout))
 }

@@ -70,10 +70,10 @@ test('what a retiring release still has after drain_timeout is cut, and counted 
 
   await node.deploy(folder)
   await node.settled(app)
-  const talks = await conversations.until('they talk again', ({ messages }) => (messages.v3 ?? 0) > 0)
-  assert.equal(lostIn(talks), 3)
-  const asks = await kept.until('they ask again', ({ answered }) => (answered.v3 ?? 0) > 0)
-  assert.equal(lostIn(asks) + asks.closedIdle, 2)
+  await conversations.until('they were cut', (talks) => lostIn(talks) === 3)
+  await conversations.until('they talk again', ({ messages }) => (messages.v3 ?? 0) > 0)
+  await kept.until('they were cut', (asks) => lostIn(asks) + asks.closedIdle === 2)
+  await kept.until('they ask again', ({ answered }) => (answered.v3 ?? 0) > 0)
 
   const history = await node.client.history(app)
   const cuts = history

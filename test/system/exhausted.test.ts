@@ -20,7 +20,7 @@ import { assertNoneLost } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
 import { startNode, type TestNode } from '../support/node.ts'
 import { errorOf, filesLeft, lightLoad, shopFolder } from '../support/shop.ts'
-import { eventually } from '../support/workspace.ts'
+import { eventually, temporaryDirectory } from '../support/workspace.ts'
 
 const skip = asRoot
 const daemonOf = ({ place }: TestNode): number => Number(readFileSync(place.lock, 'utf8'))
@@ -84,11 +84,14 @@ test('descriptors of the daemon', { skip }, async (t) => {
   })
 
   await t.test('that are used up while a release is built', async (t) => {
-    const folder = shopFolder(t, { config: 'build: sleep 0.5' })
+    const go = join(temporaryDirectory(t), 'go')
+    const folder = shopFolder(t, { config: `build: sh -c "until [ -e ${go} ]; do sleep 0.05; done"` })
     const error = await errorOf(
       node.deploy(folder, (progress) => {
         // Those that are open stay; not even one that is closed meanwhile makes room.
-        if (progress.type === 'begin' && progress.step === 'build') limit(3)
+        if (progress.type !== 'begin' || progress.step !== 'build') return
+        limit(3)
+        writeFileSync(go, '')
       }),
     )
     limit(10_000)

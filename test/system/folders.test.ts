@@ -26,7 +26,7 @@ for (const name of folderNames) {
   const { title } = folderOf(name)
   test(`${title}: init and deploy as it is, a second deploy, a rollback`, {
     skip: asRoot || lacks(name),
-    timeout: 600_000,
+    timeout: 30 * 60_000,
   }, async (t) => {
     checkRows(await carried(t, name))
   })

@@ -181,6 +181,7 @@ test(
     kill(worker)
     const clients = 4
     await using load = await startLoad({ kind: 'short', port, clients, pauseMs: 20 })
+    await load.until('all clients wait', ({ pending }) => pending === clients)
     await pause(1500)
     await assert.rejects(ask(), { code: 'ECONNREFUSED' })
     const { pending, begun } = await load.snapshot()
@@ -200,7 +201,7 @@ test(
   options,
   async (t) => {
     const node = await startNode(t)
-    const folder = appFolder(t, { drain_timeout: '1s', standby: { keep: 0 } })
+    const folder = appFolder(t, { drain_timeout: '5s', standby: { keep: 0 } })
     await node.deploy(folder)
     await node.killDaemon()
     const orders = {

@@ -152,9 +152,6 @@ test('a connection whose server says that it leaves after an answer is not used 
 })
 
 test('a port on which nobody listens refuses HTTP/2 as well', async (t) => {
-  const port = await serve(t, () => {})
-  assertOnly(
-    'refused',
-    await runLoad(t, { kind: 'short', port: port === 65_535 ? 1 : port + 1 }, (so) => so.begun >= 10),
-  )
+  // None that the kernel may take as a client's: then it would meet itself.
+  assertOnly('refused', await runLoad(t, { kind: 'short', port: 1 }, (so) => so.begun >= 10))
 })

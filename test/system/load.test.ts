@@ -25,7 +25,8 @@ import {
   scriptedWebSocket,
 } from '../support/scripted-server.ts'
 
-const timeoutMs = 2_000
+/** Of whoever is to be answered: no stall of either process is as long. */
+const timeoutMs = 5_000
 
 /** What the client says, in the server's terms. */
 const told = (fates: Fates): Record<Fate, number> => {
@@ -50,7 +51,7 @@ for (const [name, deed] of Object.entries<Deed<Socket>>({ ...deeds, 'drips witho
       const server = await scriptedServer(t, () => deed)
       const fates = await runLoad(
         t,
-        { kind, port: server.port, clients: 3, timeoutMs: deed.fate === 'timedOut' ? 300 : timeoutMs },
+        { kind, port: server.port, clients: 3, timeoutMs: deed.fate === 'timedOut' ? 1_000 : timeoutMs },
         (so) => so.begun - so.pending >= 6,
       )
       only(deed.fate, fates)
@@ -92,7 +93,7 @@ for (const how of ['closes', 'resets'] as const) {
         setTimeout(() => (how === 'closes' ? socket.end() : socket.resetAndDestroy()), 20)
       },
     }))
-    const spec = { kind: 'keep-alive', port: server.port, clients: 1, pauseMs: 500 } as const
+    const spec = { kind: 'keep-alive', port: server.port, clients: 1, pauseMs: 2_000 } as const
     const fates = await runLoad(t, spec, (so) => answeredIn(so) >= 4)
     only('answered', fates)
     assert.ok(fates.closedIdle >= 3)
@@ -107,7 +108,7 @@ test('a server that speaks before it is asked: that answer is nobody’s', async
       setTimeout(() => deeds.answers.act(socket), 20)
     },
   }))
-  const spec = { kind: 'keep-alive', port: server.port, clients: 1, pauseMs: 500 } as const
+  const spec = { kind: 'keep-alive', port: server.port, clients: 1, pauseMs: 2_000 } as const
   const fates = await runLoad(t, spec, (so) => so.wrong >= 2)
   assert.equal(lostIn(fates), fates.wrong)
 })
@@ -118,11 +119,13 @@ for (const kind of ['websocket', 'stream'] as const) {
   const scripted = conversations[kind]
   for (const [name, misdeed] of Object.entries<Deed<Conversation>>(misdeeds)) {
     test(`a ${kind} whose server ${name} is ${misdeed.fate}`, async (t) => {
-      const server = await scripted(t, () => misdeed)
-      const spec = { kind, port: server.port, clients: 2, everyMs: 20, timeoutMs: 500 }
-      const fates = await runLoad(t, spec, (so) => lostIn(so) >= 4)
+      let turn = 0
+      const server = await scripted(t, () => (turn++ < 4 ? misdeed : null))
+      const patience = misdeed.fate === 'timedOut' ? 1_000 : timeoutMs
+      const spec = { kind, port: server.port, clients: 2, everyMs: 20, timeoutMs: patience }
+      const fates = await runLoad(t, spec, (so) => lostIn(so) === 4 && so.pending === 2)
       assert.deepEqual({ ...told(fates), answered: 0 }, server.done, describeLosses(fates))
-      assert.equal(lostIn(fates), server.done[misdeed.fate])
+      assert.deepEqual([server.done[misdeed.fate], answeredIn(fates)], [4, 2])
     })
   }
 
@@ -130,7 +133,7 @@ for (const kind of ['websocket', 'stream'] as const) {
     const all: readonly Deed<Conversation>[] = Object.values(misdeeds)
     let turn = 0
     const server = await scripted(t, () => (turn < 60 ? (all[turn++ % all.length] ?? null) : null))
-    const spec = { kind, port: server.port, everyMs: 20, timeoutMs: 1_000 }
+    const spec = { kind, port: server.port, everyMs: 20, timeoutMs: 2_000 }
     const fates = await runLoad(t, spec, (so) => lostIn(so) === 60 && so.pending === 16)
     assert.deepEqual({ ...told(fates), answered: 0 }, server.done)
     assert.equal(answeredIn(fates), 16)
@@ -148,7 +151,7 @@ test('a websocket whose server pings, between messages and after them, is not lo
       setTimeout(() => socket.write(ping), 10)
     },
   }))
-  const spec = { kind: 'websocket', port: server.port, clients: 2, everyMs: 20, timeoutMs: 2_000 } as const
+  const spec = { kind: 'websocket', port: server.port, clients: 2, everyMs: 20, timeoutMs } as const
   only('answered', await runLoad(t, spec, (so) => (so.messages.v1 ?? 0) >= 20))
 })
 

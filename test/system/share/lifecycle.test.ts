@@ -2,9 +2,10 @@
 import '../../support/ordinary.ts'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { existsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { setTimeout as pause } from 'node:timers/promises'
 import { dumpTcp } from '../../../src/linux/sock-diag.ts'
 import { ask, whoAnswers } from '../../support/app.ts'
 import { cutover } from '../../support/cutover.ts'
@@ -52,13 +53,24 @@ test('a candidate is dark until the cutover, and one that fails was never seen',
   const node = await startNode(t)
   await node.deploy(shopFolder(t, { server: givenServer }))
   await using load = await lightLoad()
-  const slow = givenServer.replace('response.end(answer())', 'setTimeout(() => response.end(answer()), 300)')
   const sick = givenServer.replace('response.end(answer())', 'response.writeHead(503).end(answer())')
-  await errorOf(node.deploy(shopFolder(t, { server: sick, config: 'deploy_timeout: 2s' })))
+  await errorOf(node.deploy(shopFolder(t, { server: sick, config: 'deploy_timeout: 5s' })))
   await assertFailed(node, { release: 2, active: 1, reason: /GET \/ answered 503/ })
-  const deploy = node.deploy(shopFolder(t, { server: slow, config: 'health: {path: /, healthy: 5}' }))
-  await pause(1500)
+
+  const late = givenServer.replace(
+    'response.end(answer())',
+    `{
+      writeFileSync('asked', '')
+      response.writeHead(existsSync('go') ? 200 : 503).end(answer())
+    }`,
+  )
+  const server = `import { existsSync, writeFileSync } from 'node:fs'\n${late}`
+  const release = join(node.place.home, 'releases/shop/v3')
+  const deploy = node.deploy(shopFolder(t, { server }))
+  await eventually(() => existsSync(join(release, 'asked')))
+  await load.more(100)
   assert.deepEqual(Object.keys((await load.snapshot()).answered), ['v1'])
+  writeFileSync(join(release, 'go'), '')
   await deploy
   await load.until('the next release answers', ({ answered }) => (answered.v3 ?? 0) > 0)
   const fates = await load.stop()
@@ -78,7 +90,9 @@ test('an app that opens its port itself is recognised, and told what to do', asy
   const shared = `
     import { createServer } from 'node:http'
     createServer((request, response) => response.end('mine')).listen({ port: ${shopPort}, reusePort: true })`
-  const joined = await errorOf(node.deploy(shopFolder(t, { server: shared, config: 'deploy_timeout: 3s' })))
+  const joined = await errorOf(
+    node.deploy(shopFolder(t, { server: shared, config: 'deploy_timeout: 5s\nhealth: {path: /, timeout: 200ms}' })),
+  )
   assert.match(joined.message, /got no answer.*; it listens on 8080 by itself, and has to take the socket/)
 
   const elsewhere = shared.replace(`port: ${shopPort}, reusePort: true`, 'port: 8123')
@@ -129,6 +143,7 @@ test('who waits to be accepted by the release that is left is counted with it, a
   await eventually(() => dumpTcp({ states: ['established'], port: shopPort }).length === 2)
   const { remaining } = await node.deploy(folder)
   assert.equal(remaining, 2)
+  writeFileSync(join(node.place.home, 'releases/shop/v1/go'), '')
   assert.deepEqual(await Promise.all([first, second]), ['v1', 'v1'])
   assert.deepEqual((await node.settled('shop')).standby, [])
 })
@@ -143,7 +158,7 @@ test('doctor says what works here', async (t) => {
   assert.deepEqual([named('shared port').ok, named('kept sockets').ok], [true, true])
 })
 
-/** Has no other connection while it answers one, which takes 4 s where it is asked to be slow. */
+/** Has no other connection while it answers one; where it is asked to be slow, that is when the file `go` is there. */
 const oneAtATime = `
 import os, socket, time
 listener = socket.socket(fileno=3)
@@ -151,7 +166,8 @@ answer = os.environ["CUTOVER_RELEASE"].encode()
 while True:
     connection, _ = listener.accept()
     if b"/slow" in connection.recv(65536):
-        time.sleep(4)
+        while not os.path.exists("go"):
+            time.sleep(0.02)
     connection.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: 2\\r\\n\\r\\n" + answer)
     connection.close()
 `
