@@ -80,6 +80,8 @@ test('whoever follows the page installs, deploys from CI, upgrades, and undoes i
   const active = async () => (await client.status('shop')).apps[0]?.active
   const version = async () => (await client.daemon())?.version
   const unit = '/etc/systemd/system/cutover.service'
+  const isTheUnits = async () =>
+    String((await client.daemon())?.pid) === readFileSync(join(place, 'unit'), 'utf8').trim()
 
   const ways = {
     [packing]: () => assert.ok(existsSync(join(checkout, 'cutover-0.1.0.tgz')), 'it was run before, see prepare()'),
@@ -92,9 +94,7 @@ test('whoever follows the page installs, deploys from CI, upgrades, and undoes i
       assert.match(await typed(text), /Active: active \(running\)/)
       assert.deepEqual(readFileSync(unit), readFileSync(join(root, 'packaging', 'cutover.service')))
       assert.ok(existsSync('/etc/systemd/system/multi-user.target.wants/cutover.service'))
-      await becomesTrue(
-        async () => String((await client.daemon())?.pid) === readFileSync(join(place, 'unit'), 'utf8').trim(),
-      )
+      await becomesTrue(isTheUnits)
     },
     'npm install -g ./cutover-0.2.0.tgz': async ({ text }: Block) => {
       await typed(`cp -r ${ours} /srv/shop && chown -R shop:shop /srv/shop && cutover deploy /srv/shop`)
@@ -107,6 +107,7 @@ test('whoever follows the page installs, deploys from CI, upgrades, and undoes i
     'cutover daemon stop': async ({ text }: Block) => {
       assert.match(await typed(text), /shop/)
       await typed('systemctl restart cutover')
+      await becomesTrue(isTheUnits)
     },
     'rsync -a --delete --chown=shop:shop ./ root@shop.example:/srv/shop/': async ({ text }: Block) => {
       writeFileSync(join(ours, 'server.js'), server('second'))

@@ -87,7 +87,7 @@ test('an app that answers 500 is told in words, with how often', async (t) => {
 
 test('silence is not health, and the way out is named', async (t) => {
   const { port } = await serve(t, () => {})
-  const words = await lastWords(port, 1000)
+  const words = await lastWords(port, 2000)
   assert.match(words, /^GET \/ got no answer within 0\.3 s, \d times; .*health: \{tcp: true\}$/)
 })
 

@@ -66,7 +66,7 @@ test('stop signals come in their order, with their waits, and stopped processes 
     setInterval(() => {}, 1000); console.log('up')`
   const spec = specOf(t, [process.execPath, '-e', script], {
     stop: [
-      { signal: 'SIGQUIT', waitMs: 200 },
+      { signal: 'SIGQUIT', waitMs: 1000 },
       { signal: 'SIGTERM', waitMs: 0 },
     ],
   })

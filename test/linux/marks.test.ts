@@ -1,6 +1,7 @@
 /** Processes are kept together by a mark and their session, without any privilege. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { type TestContext, test } from 'node:test'
 import {
@@ -37,7 +38,9 @@ async function start(t: TestContext, script: string): Promise<{ readonly name: s
 }
 
 test('who has the mark is found in whatever session, and who is in the session with whatever environment', async (t) => {
-  const { name, pid } = await start(t, 'env -i sleep 60 & setsid sleep 60 & env -i setsid -w sleep 0.1; wait')
+  const { name, pid } = await start(t, 'env -i sleep 60 & setsid sleep 60 & env -i setsid -w sleep 0.1; exec sleep 61')
+  // It becomes the last one when all others have been started.
+  await eventually(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8') === 'sleep\u000061\u0000')
   const pids = await eventually(() => (markedPids(name).length === 3 ? markedPids(name) : null))
   assert.ok(pids.includes(pid))
   const [outer] = name.split('/')

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import process from 'node:process'
 import { type TestContext, test } from 'node:test'
 import { processMemory, processName } from '../../src/linux/proc.ts'
@@ -13,7 +15,7 @@ import {
   watchExit,
 } from '../../src/linux/process.ts'
 import { sinceLinux } from '../support/kernel.ts'
-import { eventually } from '../support/workspace.ts'
+import { eventually, temporaryDirectory } from '../support/workspace.ts'
 
 /** A process whose parent has gone: what the apps of a former daemon are to the next one. */
 async function orphan(t: TestContext, script: string): Promise<ProcessIdentity> {
@@ -31,8 +33,11 @@ const tellsExits = sinceLinux('6.15')
 const exitOf = (identity: ProcessIdentity): Promise<ExitStatus> => new Promise((tell) => watchExit(identity, tell))
 
 test('the exit of a process that is not our child is told, with its code', { skip: tellsExits }, async (t) => {
-  const app = await orphan(t, 'sleep 0.2; exit 7')
-  assert.deepEqual(await exitOf(app), { code: 7, signal: null })
+  const go = join(temporaryDirectory(t), 'go')
+  const app = await orphan(t, `until [ -e ${go} ]; do sleep 0.02; done; exit 7`)
+  const exit = exitOf(app)
+  writeFileSync(go, '')
+  assert.deepEqual(await exit, { code: 7, signal: null })
 })
 
 test('the signal that ended a foreign process is told', { skip: tellsExits }, async (t) => {

@@ -58,12 +58,13 @@ const clientsOfAKind = 4
 export async function soak(t: TestContext, { cutovers, seed, tell }: SoakOptions): Promise<Soaked> {
   const draw = drawFrom(seed)
   const node = await startNode(t)
-  const folder = appFolder(t, { standby: { keep: 2, mode: 'awake' } })
+  // Longer than a worker that crashes again and again is kept waiting for its next start.
+  const folder = appFolder(t, { hold: '1m', standby: { keep: 2, mode: 'awake' } })
   await node.deploy(folder)
   await node.deploy(folder)
   const loads = await Promise.all([
-    startLoad({ kind: 'short', port, clients: clientsOfAKind, pauseMs: 2, timeoutMs: 30_000 }),
-    startLoad({ kind: 'slow', port, clients: clientsOfAKind, slowMs: 300, timeoutMs: 30_000 }),
+    startLoad({ kind: 'short', port, clients: clientsOfAKind, pauseMs: 2, timeoutMs: 90_000 }),
+    startLoad({ kind: 'slow', port, clients: clientsOfAKind, slowMs: 300, timeoutMs: 90_000 }),
   ])
   t.after(() => Promise.all(loads.map((load) => load[Symbol.asyncDispose]())))
 

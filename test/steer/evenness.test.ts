@@ -89,12 +89,12 @@ test('under a port scan the workers’ shares differ by a tenth at most', {
   await far.run('stop = far.scan(8080)')
   // Each SYN takes a turn, so whose turn it is when a client comes is a matter of chance: shares are even in the long run.
   const stop = keepAsking(8, () => ask(8080))
-  while (Number(steering.accepted({ app: 1, release: 1 })) < 4000) await pause(20)
+  while (Number(steering.accepted({ app: 1, release: 1 })) < 16_000) await pause(20)
   const counts = await stop()
   const scanned = await far.run('stop()')
   t.diagnostic(`${JSON.stringify(counts)} beside ${scanned} SYNs`)
   assert.ok(Number(scanned) > 1000, 'there was no scan to speak of')
-  assert.ok(spread(counts) <= 100)
+  assert.ok(spread(counts) <= 400)
 })
 
 test('IPv4 and IPv6 take turns of their own', { skip }, async (t) => {

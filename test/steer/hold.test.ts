@@ -53,7 +53,7 @@ test('past the deadline new clients are refused without a daemon, and the next o
   skip,
 }, async (t) => {
   const node = startSteering(t)
-  node.steering.addApp(1, { ports: [8080], holdMs: 1000 })
+  node.steering.addApp(1, { ports: [8080], holdMs: 3000 })
   const cgroup = node.release(v1)
   const app = await startApp(t, cgroup, 'v1')
   await app.run(listen)
@@ -81,7 +81,7 @@ test('past the deadline new clients are refused without a daemon, and the next o
   assert.equal(await ask(8080), 'ECONNREFUSED')
 
   const steering = node.reopen()
-  steering.addApp(1, { ports: [8080], holdMs: 1000 })
+  steering.addApp(1, { ports: [8080], holdMs: 3000 })
   assert.ok((steering.counters().too_late ?? 0) >= 2)
   assert.equal(steering.parked(1), 3 + more.length)
   assert.equal(steering.unpark(1), 0)

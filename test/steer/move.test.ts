@@ -98,7 +98,7 @@ test('moves to and fro under load, and cutovers between them, lose nothing, and 
   const listeners = cookiesOf(node.steering, v1, 8080)
   const before = node.steering.counters()
 
-  let steering = node.steering
+  let [steering, askedAlone] = [node.steering, 0]
   const load = [keepAsking(8, () => ask(8080)), keepAsking(4, () => ask(8080, '::1')), keepAsking(4, () => ask(9090))]
   t.after(() => Promise.all(load.map((stop) => stop())))
   for (let i = 0; i < 4; i++) {
@@ -108,15 +108,19 @@ test('moves to and fro under load, and cutovers between them, lose nothing, and 
     steering = await opened(node, version)
     assert.deepEqual(cookiesOf(steering, v1, 8080), listeners)
     assert.equal(steering.parked(2), 3)
-    steering.switchTo(1, 1 + (i % 2), { hold: true })
+    const release = 1 + (i % 2)
+    steering.switchTo(1, release, { hold: true })
+    const now = [await ask(8080), await ask(8080, '::1'), await ask(9090)]
+    assert.deepEqual(now, Array(3).fill(`v${release}`))
+    askedAlone += now.length
   }
   const answered = await Promise.all(load.map((stop) => stop()))
   for (const answers of answered) {
     t.diagnostic(JSON.stringify(answers))
-    assert.deepEqual(Object.keys(answers).toSorted(), ['v1', 'v2'])
+    assert.ok(Object.keys(answers).every((answer) => answer === 'v1' || answer === 'v2'))
   }
   const all = answered.flatMap((answers) => Object.values(answers)).reduce((sum, count) => sum + count, 0)
-  assert.equal((steering.accepted(v1) ?? 0) + (steering.accepted(v2) ?? 0), all)
+  assert.equal((steering.accepted(v1) ?? 0) + (steering.accepted(v2) ?? 0), all + askedAlone)
   assert.deepEqual(steering.counters(), before, 'nothing was refused or parked meanwhile')
   assert.equal(before.parked, 3)
 

@@ -286,19 +286,22 @@ test('a folder whose files are exchanged for links all the while never leaks wha
   make(request.root, { 'secrets/file': 'SECRET' })
   const swap = `cd ${request.from}; while :; do mv sub was; ln -s ../secrets sub; rm sub; mv was sub; rm sub/file; ln -s ../../secrets/file sub/file; rm sub/file; echo mine > sub/file; done`
   const swapper = spawn('sh', ['-c', swap], { stdio: 'ignore' })
-  t.after(async () => {
+  const ended = once(swapper, 'exit')
+  try {
+    for (let n = 0; n < 100; n++) {
+      const to = `${request.to}-${n}`
+      await copyRelease({ ...request, to }).catch((error: Error) =>
+        assert.equal(error.name, 'CutoverError', error.message),
+      )
+      if (!existsSync(join(to, 'sub'))) continue
+      assert.ok(!lstatSync(join(to, 'sub')).isSymbolicLink())
+      for (const name of readdirSync(join(to, 'sub')))
+        assert.doesNotMatch(readFileSync(join(to, 'sub', name), 'utf8'), /SECRET/)
+    }
+  } finally {
+    // Before the folder is removed, which it would have changed meanwhile.
     swapper.kill('SIGKILL')
-    await once(swapper, 'exit')
-  })
-  for (let n = 0; n < 100; n++) {
-    const to = `${request.to}-${n}`
-    await copyRelease({ ...request, to }).catch((error: Error) =>
-      assert.equal(error.name, 'CutoverError', error.message),
-    )
-    if (!existsSync(join(to, 'sub'))) continue
-    assert.ok(!lstatSync(join(to, 'sub')).isSymbolicLink())
-    for (const name of readdirSync(join(to, 'sub')))
-      assert.doesNotMatch(readFileSync(join(to, 'sub', name), 'utf8'), /SECRET/)
+    await ended
   }
 })
 

@@ -43,12 +43,13 @@ export type AppStatus = Awaited<ReturnType<TestNode['app']>>
 
 /** Looks at the app, if there is one yet, until it is as wanted; for at most 30 s. A daemon is started if none runs. */
 export async function appBecomes(node: TestNode, wanted: (status: AppStatus) => boolean): Promise<AppStatus> {
-  const deadline = performance.now() + 30_000
+  const deadline = performance.now() + 60_000
   for (;;) {
     const { apps } = await node.client.status()
     const found = apps.find((one) => one.app === app)
     if (found && wanted(found)) return found
-    if (performance.now() > deadline) throw new Error(`the app did not become so within 30 s: ${JSON.stringify(found)}`)
+    if (performance.now() > deadline)
+      throw new Error(`the app did not become so within a minute: ${JSON.stringify(found)}`)
     await pause(50)
   }
 }

@@ -22,11 +22,15 @@ export interface Prepared {
 function npm(args: readonly string[], cwd: string): void {
   const program = realpathSync(execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim())
   const PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
-  execFileSync(process.execPath, [program, '--no-audit', '--no-fund', '--loglevel=error', ...args], {
-    cwd,
-    env: { ...process.env, PATH },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+  execFileSync(
+    process.execPath,
+    [program, '--no-audit', '--no-fund', '--loglevel=error', '--fetch-retries=5', ...args],
+    {
+      cwd,
+      env: { ...process.env, PATH },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
 }
 
 /** Packs the checkout; the file of the package. */

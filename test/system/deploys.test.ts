@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { app, appFolder, port } from '../support/app.ts'
+import { app, appBecomes, appFolder, port } from '../support/app.ts'
 import { releasesInKernel } from '../support/kernel-part.ts'
 import { answeredIn, assertNoneLost, fatesTable, lostIn, startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
@@ -62,6 +62,7 @@ test('what a retiring release still has after drain_timeout is cut, and counted 
   await using kept = await startLoad({ kind: 'keep-alive', port, clients: 2, pauseMs: 20 })
   await conversations.until('all of them talk', ({ messages }) => (messages.v1 ?? 0) > 10)
   await kept.until('they ask', (fates) => answeredIn(fates) > 10)
+  await appBecomes(node, ({ releases }) => releases[0]?.connections.open === 5)
 
   const left = await node.deploy(folder)
   assert.equal(left.remaining, 5, 'the receipt tells who is still with the release that was left')

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { cgroupPids } from '../../src/linux/cgroup.ts'
 import { oomScore, setOomScore, withOomScore } from '../../src/linux/oom.ts'
+import { processStat } from '../../src/linux/proc.ts'
 import { identify, isAlive, sendSignal } from '../../src/linux/process.ts'
 import { ask } from '../support/app.ts'
 import { limitMemory, withoutMemoryCgroup } from '../support/memory-cgroup.ts'
@@ -28,9 +29,9 @@ createServer((request, response) => {
 
 const daemonOf = ({ place }: TestNode): number => Number(readFileSync(place.lock, 'utf8'))
 
-/** The server of a release; the processes that it started came later. */
+/** The server of a release, which leads the session that its processes are in. */
 const mainOf = ({ cgroup }: TestNode, release: number, worker = 1) =>
-  identify(Math.min(...cgroupPids(`${cgroup}/shop.v${release}/w${worker}`)))
+  identify(cgroupPids(`${cgroup}/shop.v${release}/w${worker}`).find((pid) => processStat(pid)?.session === pid) ?? 0)
 
 /** What the daemon and its holders have: to be below what they were started with takes CAP_SYS_RESOURCE, which root may lack in a container. */
 const lowest = withOomScore(-900, oomScore)
@@ -49,7 +50,9 @@ test('the daemon and the holders live longest, then the active release, whicheve
   const inherited = Math.max(0, oomScore())
   const [active, standby] = [inherited, 1000]
   let candidate: number[] = []
-  await node.deploy(folder, (progress) => {
+  // So often that it is still the candidate when it is looked at.
+  const examined = shopFolder(t, { server: greedy, config: 'workers: 2\nhealth: {path: /, healthy: 30}' })
+  await node.deploy(examined, (progress) => {
     if (progress.type === 'begin' && progress.step === 'healthy') candidate = scoresOf(node, 2)
   })
   const now = () => [1, 2].map((release) => scoresOf(node, release))

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { EventDocument, HistoryEntry, Status } from '../../src/core/documents.ts'
-import { app, appFolder, ask, exampleServer, port } from '../support/app.ts'
+import { app, appBecomes, appFolder, ask, exampleServer, port } from '../support/app.ts'
 import { cutover } from '../support/cutover.ts'
 import { startLoad } from '../support/load.ts'
 import { asRoot } from '../support/namespace.ts'
@@ -19,8 +19,8 @@ test('status --json tells what is live, what stands by, and who has how many con
   const node = await startNode(t)
   const folder = appFolder(t)
   await node.deploy(folder)
-  await using talk = await startLoad({ kind: 'websocket', port, clients: 3 })
-  await talk.until('all of them talk', ({ messages }) => (messages.v1 ?? 0) > 10)
+  await using _talk = await startLoad({ kind: 'websocket', port, clients: 3 })
+  await appBecomes(node, ({ releases }) => releases[0]?.connections.open === 3)
   await cutover(['deploy', '--label', 'a1b2c3d'], { home: node.place.home, cwd: folder })
   for (let i = 0; i < 7; i++) await ask()
 

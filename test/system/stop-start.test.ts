@@ -26,7 +26,7 @@ createServer((request, response) => response.end(process.env.CUTOVER_RELEASE + '
 `
 
 const manyClients = (): Promise<Load> =>
-  startLoad({ kind: 'short', port: shopPort, clients: 16, pauseMs: 5, timeoutMs: 30_000 })
+  startLoad({ kind: 'short', port: shopPort, clients: 16, pauseMs: 5, timeoutMs: 60_000 })
 
 /** A second release, and back again, under load. */
 async function thereAndBack(node: TestNode, directory: string): Promise<Fates> {
@@ -47,7 +47,7 @@ test(
   options,
   async (t) => {
     const lonely = (keys: string) =>
-      shopFolder(t, { config: `shared: [alone/]\ndeploy_timeout: 20s\n${keys}`, server: lonelyServer })
+      shopFolder(t, { config: `shared: [alone/]\ndeploy_timeout: 1m\n${keys}`, server: lonelyServer })
     const fates: Record<string, Fates> = {}
     await t.test('steer, of an app that may run twice', async (t) => {
       fates.steer = await thereAndBack(await startNode(t), shopFolder(t))
@@ -58,8 +58,8 @@ test(
       const error = await errorOf(node.deploy(lonely('strategy: steer')))
       assert.match(error.message, /never went live/)
     })
-    await t.test('stop-start, hold: 5s', async (t) => {
-      fates['stop-start, hold: 5s'] = await thereAndBack(await startNode(t), lonely('exclusive: true\nhold: 5s'))
+    await t.test('stop-start, hold: 30s', async (t) => {
+      fates['stop-start, hold: 30s'] = await thereAndBack(await startNode(t), lonely('exclusive: true\nhold: 30s'))
     })
     await t.test('stop-start, hold: 0s', async (t) => {
       fates['stop-start, hold: 0s'] = await thereAndBack(await startNode(t), lonely('strategy: stop-start\nhold: 0s'))

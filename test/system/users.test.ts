@@ -3,8 +3,9 @@ import '../support/namespace.ts'
 import assert from 'node:assert/strict'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { idsOf } from '../../src/linux/enclosure.ts'
 import { identify, sendSignal } from '../../src/linux/process.ts'
 import { dumpTcp } from '../../src/linux/sock-diag.ts'
 import { resolveUser } from '../../src/linux/users.ts'
@@ -40,6 +41,8 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
 time.sleep(float(os.environ.get('LATE', 0)))
+while os.path.exists(os.environ.get('WAIT_WHILE', '')):
+    time.sleep(0.02)
 if os.path.exists(os.environ.get('SLOW_IF', '')):
     time.sleep(float(os.environ['SLOW']))
 public = Server(('0.0.0.0', ${shopPort}), Handler)
@@ -75,12 +78,16 @@ async function crash(node: TestNode, release: number, port = shopPort): Promise<
   const of = async () => (await node.app('shop')).releases.find((one) => one.release === release)
   const before = await of()
   const [pid = 0] = before?.pids ?? []
-  const listening = dumpTcp({ states: ['listen'], port }).length
+  const own = () => {
+    const cgroups = idsOf(`${node.cgroup}/shop.v${release}`)
+    return dumpTcp({ states: ['listen'], port }).filter(({ cgroupId }) => cgroups.includes(cgroupId ?? 0n)).length
+  }
+  const listening = own()
   kill(pid)
-  for (;;) {
+  for (const deadline = performance.now() + 120_000; ; ) {
     const now = await of()
-    const whole = dumpTcp({ states: ['listen'], port }).length === listening
-    if (now?.restarts === (before?.restarts ?? 0) + 1 && whole && !now.pids.includes(pid)) return
+    if (now?.restarts === (before?.restarts ?? 0) + 1 && own() === listening && !now.pids.includes(pid)) return
+    assert.ok(performance.now() < deadline, JSON.stringify(now))
     assert.ok((now?.restarts ?? 0) <= (before?.restarts ?? 0) + 1, await logOf(node, release))
   }
 }
@@ -159,20 +166,36 @@ test('a worker that crashes while a release of another user is starting is start
   const node = await nodeForUsers(t)
   await node.deploy(folderOf(t, 'daemon'))
   await using load = await lightLoad()
-  const deploying = node.deploy(folderOf(t, 'nobody', 'env: {LATE: 2.5}'))
-  while (!(await node.app('shop')).releases.some(({ state, pids }) => state === 'starting' && pids.length === 2));
+  const file = fileForAll(t)
+  writeFileSync(file, '')
+  const deploying = node.deploy(folderOf(t, 'nobody', `env: {WAIT_WHILE: "${file}"}`))
+  await untilStarting(node)
   await crash(node, 1)
   assert.equal((await node.app('shop')).active, 1)
+  rmSync(file)
   await deploying
   assert.equal(await whoAnswers(), 'v2')
   await assertOnlyInFlight(load, 1)
 })
 
+/** Where a file may be put that every user sees. */
+function fileForAll(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'cutover-users-'))
+  t.after(() => rmSync(directory, { recursive: true }))
+  chmodSync(directory, 0o755)
+  return join(directory, 'file')
+}
+
+/** Resolves when both workers of a candidate are there, which do not listen yet. */
+async function untilStarting(node: TestNode): Promise<void> {
+  const isStarting = async () =>
+    (await node.app('shop')).releases.some(({ state, pids }) => state === 'starting' && pids.length === 2)
+  await eventually(isStarting)
+}
+
 /** Lines of a config: its workers take so many seconds until they listen, from the moment on at which that is asked for. */
 function slowLater(t: TestContext, seconds: number) {
-  const file = join(mkdtempSync(join(tmpdir(), 'cutover-slow-')), 'slow')
-  t.after(() => rmSync(dirname(file), { recursive: true }))
-  chmodSync(dirname(file), 0o755)
+  const file = fileForAll(t)
   return { config: `env: {SLOW_IF: "${file}", SLOW: ${seconds}}`, begin: () => writeFileSync(file, '') }
 }
 
@@ -197,18 +220,15 @@ test('workers of several users that are about to listen wait for one another, wh
   const slow = slowLater(t, 3)
   await node.deploy(folderOf(t, 'daemon', slow.config))
   slow.begin()
-  const untilStarting = async () => {
-    while (!(await node.app('shop')).releases.some(({ state, pids }) => state === 'starting' && pids.length === 2));
-  }
   const second = node.deploy(folderOf(t, 'nobody', 'env: {LATE: 1.5}'))
-  await untilStarting()
+  await untilStarting(node)
   await crash(node, 1)
   assert.equal((await node.app('shop')).active, 1)
   await second
   assert.equal(await whoAnswers(), 'v2')
 
   const third = node.deploy(folderOf(t, 'www-data', 'env: {LATE: 1.5}'))
-  await untilStarting()
+  await untilStarting(node)
   kill((await node.app('shop')).releases.find(({ release }) => release === 1)?.pids[0])
   await third
   assert.equal(await whoAnswers(), 'v3')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { app, appBecomes, appFolder, pidsOf, port, processesOf } from '../support/app.ts'
+import { app, appBecomes, appFolder, pidsOf, port } from '../support/app.ts'
 import { type Checkout, checkout } from '../support/checkout.ts'
 import { startDaemon } from '../support/checkout-daemon.ts'
 import { cutover } from '../support/cutover.ts'
@@ -67,10 +67,13 @@ test(
       (await node.client.history(app)).filter(({ kind }) => kind === 'deploy').map(({ outcome }) => outcome),
       ['done', 'done', 'done'],
     )
-    const pids = processesOf(await node.app(app))
-    assert.deepEqual(pids[2], processesOf(before)[2], 'what ran runs on')
+    assert.deepEqual(pidsOf(await node.app(app), 2), pidsOf(before, 2), 'what ran runs on')
+
+    const seen = await asking.versions()
+    assert.deepEqual([...seen].toSorted(), Object.values(versions).toSorted())
 
     assert.equal((await node.rollback(app)).release, 2)
+    // Nobody else asks now: whoever found no daemon in between would start one of this version before the third is there.
     const third = startDaemon(t, older, node.place.home)
     await third.answers
     assert.equal(await running(), versions.older)
@@ -79,7 +82,6 @@ test(
       await load.more(100)
       assertNoneLost(await load.stop())
     }
-    assert.deepEqual([...(await asking.versions())].toSorted(), Object.values(versions).toSorted())
 
     const same = await cutover(['daemon'], { home: node.place.home, command: older.command })
     assert.equal(same.code, 4)
