@@ -4,6 +4,7 @@ import { isOf, type Standing } from '../core/reach.ts'
 import { idsOf } from '../linux/enclosure.ts'
 import { socketInodes } from '../linux/proc.ts'
 import { dumpTcp, listenersOn, type TcpSocket } from '../linux/sock-diag.ts'
+import type { Listener } from '../strategies/steering.ts'
 import { allRunning, type Node, type Running } from './node.ts'
 
 /** How often a release that is being left is looked at. The kernel tells nobody when a connection of one cgroup has ended. */
@@ -15,28 +16,21 @@ const looksShare = 50
 export const allConnections = (): TcpSocket[] => dumpTcp({ states: ['established', 'close-wait'] })
 
 /** Connections that clients have with the release, those that wait to be accepted included. */
-export function openConnections(node: Node, running: Running, all: readonly TcpSocket[] = allConnections()): number {
-  const ports = new Set(
-    node
-      .steering()
-      .listeners(running.ref)
-      .map(({ port }) => port),
-  )
-  for (const { port } of running.config.ports) ports.add(port)
-  const sockets = all.filter(({ localPort }) => ports.has(localPort))
+export function openConnections(node: Node, running: Running, all?: readonly TcpSocket[]): number {
+  const listeners = node.steering().listeners(running.ref)
+  const ports = new Set([...listeners, ...running.config.ports].map(({ port }) => port))
+  // After the listeners: who is accepted in between is counted twice, and not left out.
+  const sockets = (all ?? allConnections()).filter(({ localPort }) => ports.has(localPort))
   const own = cgroupsOf(running)
   const mine = sockets.filter(({ cgroupId }) => cgroupId !== null && own.has(cgroupId)).length
   const others = new Set(allRunning(node, running.app).flatMap((one) => [...cgroupsOf(one)]))
   const parked = sockets.filter(({ cgroupId }) => cgroupId !== null && !others.has(cgroupId))
-  return mine + heldAmong(parked, running).length + waitingFor(node, running)
+  return mine + heldAmong(parked, running).length + waitingAt(listeners)
 }
 
 /** A connection that waits at a place of a shared port is nobody's yet. */
-const waitingFor = (node: Node, { ref }: Running): number =>
-  node
-    .steering()
-    .listeners(ref)
-    .reduce((sum, { worker, waiting }) => sum + (worker === null ? waiting : 0), 0)
+const waitingAt = (listeners: readonly Listener[]): number =>
+  listeners.reduce((sum, { worker, waiting }) => sum + (worker === null ? waiting : 0), 0)
 
 /** A connection that was parked has Cutover's cgroup for ever; whose it is now, the descriptors of the processes tell. */
 function heldAmong(sockets: readonly TcpSocket[], { instance }: Running): TcpSocket[] {
