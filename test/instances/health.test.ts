@@ -6,7 +6,8 @@ import type { HealthCheck } from '../../src/core/app-config.ts'
 import { type HealthQuestion, untilHealthy } from '../../src/instances/health.ts'
 import { warmUp } from '../../src/instances/warmup.ts'
 
-const rhythm = { intervalMs: 1000, timeoutMs: 300, healthy: 2, unhealthy: 3 }
+/** Longer than any stall of this process: where silence is what it is about, less. */
+const rhythm = { intervalMs: 1000, timeoutMs: 3000, healthy: 2, unhealthy: 3 }
 const auto: HealthCheck = { ...rhythm, kind: 'auto' }
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
@@ -87,7 +88,7 @@ test('an app that answers 500 is told in words, with how often', async (t) => {
 
 test('silence is not health, and the way out is named', async (t) => {
   const { port } = await serve(t, () => {})
-  const words = await lastWords(port, 2000)
+  const words = await lastWords(port, 2000, { check: { ...auto, timeoutMs: 300 } })
   assert.match(words, /^GET \/ got no answer within 0\.3 s, \d times; .*health: \{tcp: true\}$/)
 })
 
@@ -186,7 +187,7 @@ test('where tcp is asked for, accepting is enough and nothing is sent', async (t
 })
 
 test('a command decides by its exit code, and is given up when it takes too long', async () => {
-  const check: HealthCheck = { ...rhythm, kind: 'command', command: ['check', '--fast'] }
+  const check: HealthCheck = { ...rhythm, timeoutMs: 300, kind: 'command', command: ['check', '--fast'] }
   const codes = [1, 0, 0]
   const run = async () => ({ code: codes.shift() ?? 1, signal: null })
   assert.match((await askFor(1, { check, run })).text, /^check --fast, 2 of 2, \d+ ms$/)
