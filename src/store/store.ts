@@ -24,10 +24,11 @@ export interface Store {
  */
 export function openStore(file: string, onLost: (error: Error) => void): Store {
   const database = openDatabase(file)
-  const { reads, must, may, durably } = createWriting(database, file, onLost)
+  const { reads, must, ahead, may, durably } = createWriting(database, file, onLost)
   const apps = openApps(database)
   const operations = openOperations(database)
   const events = openEvents(database)
+  const step = { said: must(operations.step), saidAhead: ahead(operations.step) }
   return {
     apps: {
       list: reads(apps.list),
@@ -48,8 +49,10 @@ export function openStore(file: string, onLost: (error: Error) => void): Store {
       knows: reads(operations.knows),
       cutOf: reads(operations.cutOf),
       history: reads(operations.history),
-      begin: must(operations.begin),
-      step: must(operations.step),
+      // Its first step is written next.
+      begin: ahead(operations.begin),
+      // So is the new state of the app where traffic moves, which nothing else is to hold up.
+      step: (id, name) => (name === 'cutover' ? step.saidAhead : step.said)(id, name),
       // Whoever asked is told it next.
       end: may(durably(operations.end)),
       note: may(operations.note),

@@ -13,6 +13,11 @@ export interface Writing {
    * @throws CutoverError `failed`, in place of SQLite's own error
    */
   must<A extends unknown[], R>(write: (...args: A) => R): (...args: A) => R
+  /**
+   * The same of a change that another such follows at once: a power cut in between may take it.
+   * @throws CutoverError `failed`, in place of SQLite's own error
+   */
+  ahead<A extends unknown[], R>(write: (...args: A) => R): (...args: A) => R
   /** A note of what has been done or seen: that it is lost must not undo or stop anything. A power cut may take the latest. */
   may<A extends unknown[]>(write: (...args: A) => void): (...args: A) => void
   /** Makes the write one that a power cut does not take. */
@@ -34,8 +39,20 @@ export function createWriting(database: Database, file: string, onLost: (error: 
         database.exec('PRAGMA synchronous = NORMAL')
       }
     }
+  const ahead: Writing['ahead'] =
+    (write) =>
+    (...args) => {
+      try {
+        return write(...args)
+      } catch (error) {
+        if (isDamage(error)) throw damaged(file, error)
+        if (!isRefusedBySqlite(error)) throw error
+        throw failure(`${file} could not be written: ${error.message}. Free some room on its disk`, { cause: error })
+      }
+    }
   return {
     durably,
+    ahead,
     reads:
       (read) =>
       (...args) => {
@@ -45,17 +62,7 @@ export function createWriting(database: Database, file: string, onLost: (error: 
           throw isDamage(error) ? damaged(file, error) : error
         }
       },
-    must:
-      (write) =>
-      (...args) => {
-        try {
-          return durably(write)(...args)
-        } catch (error) {
-          if (isDamage(error)) throw damaged(file, error)
-          if (!isRefusedBySqlite(error)) throw error
-          throw failure(`${file} could not be written: ${error.message}. Free some room on its disk`, { cause: error })
-        }
-      },
+    must: (write) => ahead(durably(write)),
     may:
       (write) =>
       (...args) => {
