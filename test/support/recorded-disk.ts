@@ -9,8 +9,13 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import type { TestContext } from 'node:test'
 
-/** Begins to write the calls of that process, and of those that it starts, to the file. */
-export async function recordCalls(t: TestContext, pid: number, file: string): Promise<void> {
+/** Begins to write the calls of that process, and of those that it starts, to the file: those that change files if none are named. */
+export async function recordCalls(
+  t: TestContext,
+  pid: number,
+  file: string,
+  calls: readonly string[] = changingCalls,
+): Promise<void> {
   const options = ['-f', '-y', '-xx', '-s', '16777216', '-ttt', '-e', `trace=${calls.join(',')}`]
   const strace = spawn('strace', [...options, '-o', file, '-p', String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] })
   t.after(() => strace.kill('SIGKILL'))
@@ -18,7 +23,7 @@ export async function recordCalls(t: TestContext, pid: number, file: string): Pr
   await once(strace.stderr, 'data')
 }
 
-const calls = [
+const changingCalls = [
   ...['openat', 'write', 'pwrite64', 'ftruncate', 'copy_file_range', 'sendfile'],
   ...['rename', 'renameat', 'renameat2', 'unlink', 'unlinkat', 'rmdir', 'mkdir', 'mkdirat', 'symlink', 'symlinkat'],
   ...['fsync', 'fdatasync', 'syncfs'],

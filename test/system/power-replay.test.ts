@@ -15,6 +15,7 @@ import { startNode } from '../support/node.ts'
 import { needs } from '../support/packages.ts'
 import { cutsOf, recordCalls } from '../support/recorded-disk.ts'
 import { goodServer, shopFolder } from '../support/shop.ts'
+import { temporaryDirectory } from '../support/workspace.ts'
 
 /** Files of the state: not logs, sockets, the program's own copy, nor SQLite's index, which it makes anew. */
 const isState = (path: string): boolean => /^(cutover\.db(-wal)?$|releases(\/|$)|shared(\/|$))/.test(path)
@@ -67,6 +68,24 @@ test('a power cut at any moment leaves releases whole and keeps what was told', 
     }
     rmSync(left.directory, { recursive: true })
   }
+})
+
+test('a rollback to a standby that is awake waits for one sync of the disk before traffic moves', {
+  skip: asRoot || needs('strace'),
+}, async (t) => {
+  const trace = join(temporaryDirectory(t), 'trace')
+  const node = await startNode(t)
+  const folder = shopFolder(t)
+  await node.deploy(folder)
+  await node.deploy(folder)
+  await node.settled('shop')
+  await recordCalls(t, Number(readFileSync(node.place.lock, 'utf8')), trace, ['fsync', 'fdatasync', 'syncfs', 'bpf'])
+  await node.rollback('shop')
+  await node.killDaemon()
+  const calls = readFileSync(trace, 'latin1').split('\n')
+  const moved = calls.findIndex((call) => call.includes('BPF_MAP_UPDATE_ELEM'))
+  assert.ok(moved > 0, 'the switch is not among the calls')
+  assert.equal(calls.slice(0, moved).filter((call) => call.includes('sync(')).length, 1)
 })
 
 type Home = ReturnType<typeof openHome>
